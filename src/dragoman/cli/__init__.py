@@ -1,0 +1,45 @@
+"""The command line: one file a verb."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+import dragoman
+
+# verb -> module; imported only when it is used, so that `--help` stays quick
+_VERBS: Mapping[str, str] = {
+    "demo": "dragoman.cli.demo",
+    "serve": "dragoman.cli.serve",
+    "sessions": "dragoman.cli.sessions",
+}
+_HELP: Mapping[str, str] = {
+    "demo": "Try it: a pretend Linear, the real OpenCode, no account.",
+    "serve": "Run the service between Linear and OpenCode.",
+    "sessions": "List sessions, or show one with its journal.",
+}
+
+
+class _Verbs(click.Group):
+    """A group that loads a verb when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(_VERBS[cmd_name]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_HELP.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(dragoman.__version__, prog_name="dragoman")
+def main() -> None:
+    """Between Linear, where people ask, and OpenCode, where an agent works."""

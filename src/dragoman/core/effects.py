@@ -1,0 +1,165 @@
+"""What must be done. An effect is a row in the ledger until it is done; each may be performed more than once.
+
+Lanes keep order within a session: `linear` (what people read), `issue` (the issue itself), `agent` (OpenCode),
+`desk` (git). Effects without a lane overtake: aborts and timers.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dragoman.core.activities import Activity
+from dragoman.core.events import Issue, Prompt, RunEvent, Todo
+from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId
+from dragoman.record import Record
+
+Lane = Literal["linear", "issue", "agent", "desk"]
+
+
+class Post(Record):
+    """Show an activity. `id` is derived from session, turn and stage: a second one is refused, which is a success."""
+
+    id: ActivityId
+    activity: Activity
+
+
+class ShowPlan(Record):
+    """Replace the plan that Linear shows. `items` keep the agent's spelling of the status; the wire has Linear's."""
+
+    items: tuple[Todo, ...]
+
+
+class ReadIssue(Record):
+    """Ask Linear about the issue (branch name, state, delegate); answered by IssueRead within seconds, come what may."""
+
+    run: RunId
+    issue: Issue
+
+
+class BeginIssue(Record):
+    """Link the session, move the issue to the lowest started state, set ourselves delegate; each only if asked for."""
+
+    issue: Issue | None
+    start: bool
+    delegate: bool
+
+
+class StartRun(Record):
+    """Workspace, agent thread, prompt: a straight-line procedure that ends in RunStarted or RunFailed.
+
+    Like all effects of the `agent` lane it is for the turn under way: whoever performs it looks, before it sends
+    anything and once more after, whether `run` is still that of a turn that is not stopping, and aborts it if not.
+    When it can never be done it is told as RunFailed, since the run waits for the answer to its newest message.
+    """
+
+    run: RunId
+    prompt: Prompt
+    message: MessageId
+    part: PartId
+
+
+class SteerRun(Record):
+    """Put one more message into the running thread; OpenCode takes it up at its next step."""
+
+    run: RunId
+    prompt: Prompt
+    message: MessageId
+    part: PartId
+
+
+class ResumeRun(Record):
+    """Have an interrupted run go on.
+
+    tools     whether the agent must be told: a tool had been started, or an answer may be lost
+    original  the newest message of the run: sent again with the same ids unless `tools`
+    message   a new one that says the run was interrupted, sent if `tools`; only then the machine waits for its answer
+    note      an answer that a person gave and that may have been lost
+    """
+
+    run: RunId
+    attempt: int
+    tools: bool
+    original: MessageId
+    message: MessageId
+    part: PartId
+    note: str = ""
+
+
+class AnswerPermission(Record):
+    """`message` goes with a rejection: the agent reads it and goes on; without one the run would end."""
+
+    run: RunId
+    ask: AskId
+    thread: AgentThread
+    reply: Literal["once", "always", "reject"]
+    message: str = ""
+
+
+class AnswerQuestion(Record):
+    """One tuple of labels or free text for each question."""
+
+    run: RunId
+    ask: AskId
+    thread: AgentThread
+    answers: tuple[tuple[str, ...], ...]
+
+
+class AbortRun(Record):
+    """Abort parent and children and verify it; in no lane, overtakes all. `thread` is None before the first run.
+
+    When the session has begun another run by the time this is performed, it is left undone: the thread is the same.
+    """
+
+    run: RunId
+    thread: AgentThread | None
+    directory: str | None
+
+
+class DisposeInstance(Record):
+    """Free what OpenCode keeps in memory for a directory, if the session still rests; in the agent's lane, so that it
+    cannot cross with the start of the next run."""
+
+    directory: str
+
+
+class Remind(Record):
+    """Tell the machine `event`, `after_s` seconds from now."""
+
+    event: RunEvent
+    after_s: float
+
+
+Effect = (
+    Post
+    | ShowPlan
+    | ReadIssue
+    | BeginIssue
+    | StartRun
+    | SteerRun
+    | ResumeRun
+    | AnswerPermission
+    | AnswerQuestion
+    | AbortRun
+    | DisposeInstance
+    | Remind
+)
+
+
+def lane_of(effect: Effect) -> Lane | None:
+    """The lane that keeps this effect in order; None for those that overtake."""
+    match effect:
+        case Post() | ShowPlan():
+            return "linear"
+        case ReadIssue() | BeginIssue():
+            return "issue"
+        case StartRun() | SteerRun() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
+            return "agent"
+        case AbortRun() | Remind():
+            return None
+
+
+def host_bound(effect: Effect) -> bool:
+    """Whether only the session's host can perform it: it touches OpenCode or a workspace."""
+    return isinstance(
+        effect, StartRun | SteerRun | ResumeRun | AnswerPermission | AnswerQuestion | AbortRun | DisposeInstance
+    )

@@ -1,0 +1,378 @@
+"""What happened. Everything that the machine can hear is a variant here, one sentence each.
+
+Facts are gathered before they are told: an event carries all that is needed to decide.
+Events of a run carry its RunId; those of a run that the session has left change nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId, UserId
+from dragoman.record import Record
+
+
+# ── what the events are made of ──────────────────────────────────────────
+class Person(Record):
+    """Someone in Linear. `email` is None when the payload had none."""
+
+    id: UserId
+    name: str
+    email: str | None = None
+
+
+class Issue(Record):
+    """What we know of the issue. The last three are known only after it was read from Linear."""
+
+    id: IssueId
+    key: str  # "ENG-12"
+    title: str
+    url: str = ""
+    team_id: str = ""
+    team_key: str = ""
+    description: str = ""
+    branch_name: str | None = None  # Linear's suggestion
+    state_type: str | None = None  # triage, backlog, unstarted, started, completed, canceled, duplicate
+    delegate: UserId | None = None
+
+
+class Prompt(Record):
+    """What a person (or an automation) asked.
+
+    text      the person's own words, verbatim; empty for a bare delegation
+    author    None when an automation asked
+    activity  Linear's id of the prompt activity; None for the mention or delegation that opened the session
+    sent_at   when it was written, seconds since the epoch
+    context   Linear's promptContext: the issue, its comments and guidance as prose-XML; untrusted
+    guidance  rules of the organization and team, nearest team first
+    kind      how it came
+    """
+
+    text: str
+    author: Person | None = None
+    activity: ActivityId | None = None
+    sent_at: float = 0.0
+    context: str = ""
+    guidance: tuple[str, ...] = ()
+    kind: Literal["mention", "delegation", "follow_up"] = "follow_up"
+
+
+class Todo(Record):
+    """One line of the agent's plan, as the agent wrote it; status pending, in_progress, completed or cancelled."""
+
+    content: str
+    status: str
+
+
+class Question(Record):
+    """One question of an ask. `options` are (label, description) pairs; free text is always allowed."""
+
+    text: str
+    header: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    multiple: bool = False
+
+
+class Tool(Record):
+    """A tool call, as OpenCode reports it.
+
+    name      "bash", "edit", "read", "task", …
+    input     the arguments, JSON text (bounded)
+    title     OpenCode's short title, may be empty
+    output    what it returned, bounded; empty while it runs
+    diff      unified diff of an edit, when OpenCode gave one
+    """
+
+    name: str
+    input: str
+    title: str = ""
+    output: str = ""
+    diff: str = ""
+
+
+class Usage(Record):
+    """What a run used: tokens as counted by the provider, cost in US dollars as computed by OpenCode."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+# ── how a run can end ────────────────────────────────────────────────────
+class Answered(Record):
+    """The agent's last words; may be empty when it ended without any."""
+
+    text: str
+    message: MessageId | None = None
+    usage: Usage = Usage()
+
+
+class Broke(Record):
+    """The model's provider or OpenCode failed. `cause` is a stable word, `message` what they said."""
+
+    cause: Literal[
+        "timeout", "credentials", "not_found", "rate_limit", "server", "context", "model", "cut_off", "other"
+    ]
+    message: str
+    text: str = ""  # what the agent had said so far
+
+
+class Declined(Record):
+    """The run ended because a person rejected a permission or dismissed a question."""
+
+    text: str = ""
+
+
+class Aborted(Record):
+    """Somebody aborted the run, or it ended without saying anything."""
+
+    text: str = ""
+
+
+Outcome = Answered | Broke | Declined | Aborted
+
+
+# ── from Linear ──────────────────────────────────────────────────────────
+class SessionOpened(Record):
+    """Somebody mentioned the agent or delegated an issue to it.
+
+    crowd  how many sessions this issue had in the last hour, this one included; gathered by the engine
+    limit  the most that are allowed; 0 = no cap
+    """
+
+    issue: Issue | None
+    prompt: Prompt
+    crowd: int = 0
+    limit: int = 0
+
+
+class Prompted(Record):
+    """A person wrote in the session. `issue` is what that delivery said of the issue: it may come before `created`."""
+
+    prompt: Prompt
+    issue: Issue | None = None
+
+
+class StopRequested(Record):
+    """A person pressed Stop. Prompts written before `sent_at` that come later are not started."""
+
+    sent_at: float
+    by: Person | None = None
+
+
+class Withdrawn(Record):
+    """The agent was unassigned, or the issue was closed: work ends."""
+
+    reason: Literal["unassigned", "issue_completed", "issue_canceled", "app_revoked"]
+
+
+class IssueRead(Record):
+    """Linear told more about the issue, or did not (then `issue` is None) and we go on without."""
+
+    run: RunId
+    issue: Issue | None = None
+
+
+# ── from our own side ────────────────────────────────────────────────────
+class RunStarted(Record):
+    """The prompt is in OpenCode. `repository`, `directory` and `branch` say where it works."""
+
+    run: RunId
+    thread: AgentThread
+    repository: str
+    directory: str
+    branch: str
+
+
+class RunWaiting(Record):
+    """The run cannot start or go on for now; it will be tried again."""
+
+    run: RunId
+    cause: Literal["opencode", "capacity", "repository"]
+    detail: str = ""
+
+
+class RunFailed(Record):
+    """The run could not be started and trying again is no use. `reason` is written for people."""
+
+    run: RunId
+    reason: str
+
+
+class RunAborted(Record):
+    """An abort was tried. `verified`: parent and children idle, no tool running; else `detail` says what is unknown."""
+
+    run: RunId
+    verified: bool
+    detail: str = ""
+
+
+class HeartbeatDue(Record):
+    """Time to look whether the turn has been silent."""
+
+    run: RunId
+
+
+class PlanDue(Record):
+    """Time to send the newest plan."""
+
+    run: RunId
+
+
+class AskDue(Record):
+    """The deadline of a permission has come, or the reminder of a question."""
+
+    run: RunId
+    ask: AskId
+
+
+class StopDue(Record):
+    """The time to confirm a stop is over."""
+
+    run: RunId
+
+
+class PatienceOver(Record):
+    """The run has waited for OpenCode as long as it may."""
+
+    run: RunId
+
+
+# ── from OpenCode ────────────────────────────────────────────────────────
+class Reasoned(Record):
+    """A finished piece of reasoning."""
+
+    run: RunId
+    part: PartId
+    text: str
+
+
+class Said(Record):
+    """Finished text after which the agent went on: a thought. The last words come with RunSettled."""
+
+    run: RunId
+    part: PartId
+    text: str
+
+
+class ToolStarted(Record):
+    run: RunId
+    part: PartId
+    tool: Tool
+
+
+class ToolFinished(Record):
+    """`failed`: the tool returned an error, which is a result like any other and no error of the session."""
+
+    run: RunId
+    part: PartId
+    tool: Tool
+    failed: bool = False
+
+
+class TodosChanged(Record):
+    run: RunId
+    todos: tuple[Todo, ...]
+
+
+class PermissionAsked(Record):
+    """OpenCode waits for leave. `subject` is what it wants to do (a command, a path), `always` what "always" covers."""
+
+    run: RunId
+    ask: AskId
+    thread: AgentThread  # the child's when a sub-agent asks
+    permission: str
+    subject: str
+    always: tuple[str, ...] = ()
+
+
+class QuestionAsked(Record):
+    """OpenCode waits for an answer to one or several questions."""
+
+    run: RunId
+    ask: AskId
+    thread: AgentThread
+    questions: tuple[Question, ...]
+
+
+class AskGone(Record):
+    """An ask was answered elsewhere, or is no longer pending."""
+
+    run: RunId
+    ask: AskId
+
+
+class RunRetrying(Record):
+    """OpenCode tries the provider again. `attempt` from 1; `since_s` seconds since the first retry of this series."""
+
+    run: RunId
+    attempt: int
+    message: str
+    since_s: float = 0.0
+
+
+class Compacted(Record):
+    """The conversation was summarised to fit the model. `key` tells one compaction from the next."""
+
+    run: RunId
+    key: str
+
+
+class RunInterrupted(Record):
+    """OpenCode was cut in the middle: idle, and the last answer never completed.
+
+    tools  whether a tool had been started: then its side effects may be half done
+    after  how many attempts had been made when it was seen, so that the same cut is not told twice
+    """
+
+    run: RunId
+    tools: bool
+    after: int
+
+
+class RunStalled(Record):
+    """Nothing has changed for `minutes`, though OpenCode says it is busy and nothing was asked."""
+
+    run: RunId
+    minutes: int
+
+
+class RunSettled(Record):
+    """The run is over. `newest` is the last of our messages in the thread: one sent since makes this stale."""
+
+    run: RunId
+    newest: MessageId
+    outcome: Outcome
+
+
+LinearEvent = SessionOpened | Prompted | StopRequested | Withdrawn
+AskRaised = PermissionAsked | QuestionAsked
+AgentEvent = (
+    Reasoned
+    | Said
+    | ToolStarted
+    | ToolFinished
+    | TodosChanged
+    | PermissionAsked
+    | QuestionAsked
+    | AskGone
+    | RunRetrying
+    | Compacted
+    | RunInterrupted
+    | RunStalled
+    | RunSettled
+)
+RuntimeEvent = (
+    IssueRead
+    | RunStarted
+    | RunWaiting
+    | RunFailed
+    | RunAborted
+    | HeartbeatDue
+    | PlanDue
+    | AskDue
+    | StopDue
+    | PatienceOver
+)
+RunEvent = AgentEvent | RuntimeEvent
+Event = LinearEvent | AgentEvent | RuntimeEvent

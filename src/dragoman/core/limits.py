@@ -1,0 +1,36 @@
+"""How long and how often, in one place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dragoman.record import Record
+
+# A timer may come a little early: the clocks of two processes differ, and a reminder is no promise to the millisecond.
+NEARLY = 0.99
+
+
+class Rules(Record):
+    """What an operator may tune of a session's life. Seconds unless the name says otherwise.
+
+    heartbeat_s     silence of a live turn after which people hear that it still runs (Linear: stale after 30 min)
+    patience_s      how long a run waits for OpenCode before it gives up honestly
+    permission_s    how long a permission waits for a person before it is rejected with a message
+    reminder_s      after how long an unanswered question is put again
+    plan_s          least time between two plans sent
+    stop_s          when a stop is confirmed even if it could not be verified (people expect it within 5 s)
+    retry_attempts  provider retries after which the run is given up; `retry_s` the same in seconds
+    resumes         how often an interrupted run is set going again
+    while_busy      what a message during a run does by default
+    """
+
+    heartbeat_s: float = 600.0
+    patience_s: float = 600.0
+    permission_s: float = 900.0
+    reminder_s: float = 86_400.0
+    plan_s: float = 2.0
+    stop_s: float = 4.5
+    retry_attempts: int = 5
+    retry_s: float = 180.0
+    resumes: int = 4
+    while_busy: Literal["steer", "queue"] = "steer"

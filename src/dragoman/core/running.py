@@ -1,0 +1,276 @@
+"""News of the run under way: it starts, waits, works, is cut, goes silent, settles. Called by `step` alone."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from dragoman.core import wording
+from dragoman.core.activities import Failure, Response, Thought
+from dragoman.core.answering import drop_ask, expire_ask, raise_ask
+from dragoman.core.draft import Draft
+from dragoman.core.effects import AbortRun, ResumeRun, ShowPlan
+from dragoman.core.events import (
+    Aborted,
+    AgentEvent,
+    Answered,
+    AskDue,
+    AskGone,
+    Broke,
+    Compacted,
+    Declined,
+    HeartbeatDue,
+    IssueRead,
+    Outcome,
+    PatienceOver,
+    PermissionAsked,
+    PlanDue,
+    QuestionAsked,
+    Reasoned,
+    RunAborted,
+    RunEvent,
+    RunFailed,
+    RunInterrupted,
+    RunRetrying,
+    RunSettled,
+    RunStalled,
+    RunStarted,
+    RunWaiting,
+    Said,
+    StopDue,
+    Todo,
+    TodosChanged,
+    ToolFinished,
+    ToolStarted,
+)
+from dragoman.core.limits import NEARLY
+from dragoman.core.session import Starting, Stopping, Working, Workspace
+from dragoman.core.translate import translate
+from dragoman.core.turns import give_up, settle, start_run, stopped
+from dragoman.ids import message_id, part_id
+
+
+def on_run(draft: Draft, event: RunEvent) -> None:
+    """News of the run under way, by phase."""
+    phase = draft.live
+    match phase:
+        case Stopping():
+            while_stopping(draft, phase, event)
+        case Starting(prompt=prompt) if prompt is not None:
+            before_run(draft, phase, event)
+        case Starting() | Working():
+            during_run(draft, event)
+        case _:
+            assert_never(phase)
+
+
+def while_stopping(draft: Draft, phase: Stopping, event: RunEvent) -> None:
+    """Only the end of the abort counts."""
+    match event:
+        case RunAborted(verified=verified, detail=detail):
+            stopped(draft, phase, verified, detail)
+        case StopDue():
+            stopped(draft, phase, False, wording.NOT_CONFIRMED)
+        case RunStarted():
+            # The first abort may have found nothing to abort: now there is something.
+            know_run(draft, event)
+            draft.do(AbortRun(run=event.run, thread=event.thread, directory=event.directory))
+        case _:
+            pass
+
+
+def before_run(draft: Draft, phase: Starting, event: RunEvent) -> None:
+    """The issue is being read: nothing was handed to OpenCode yet, so news from there cannot be about this run."""
+    match event:
+        case IssueRead(issue=issue):
+            if issue is not None:
+                draft.change(issue=issue, issue_read=True)
+            if phase.prompt is not None:
+                start_run(draft, phase, phase.prompt)
+        case HeartbeatDue():
+            on_heartbeat(draft)
+        case RunFailed(reason=reason):
+            settle(draft, Failure(body=reason), "failed")
+        case _:
+            pass
+
+
+def during_run(draft: Draft, event: RunEvent) -> None:
+    """The prompt is on its way, or OpenCode works on it."""
+    match event:
+        case RunStarted():
+            know_run(draft, event)
+            working(draft)
+        case RunWaiting():
+            on_waiting(draft, event)
+        case RunFailed(reason=reason):
+            if isinstance(draft.session.phase, Working):
+                give_up(draft, reason)
+            else:
+                settle(draft, Failure(body=reason), "failed")
+        case PatienceOver():
+            on_patience_over(draft)
+        case HeartbeatDue():
+            on_heartbeat(draft)
+        case PlanDue():
+            if draft.turn.plan_due:
+                send_plan(draft)
+        case AskDue(ask=ask):
+            expire_ask(draft, ask)
+        case RunAborted() | StopDue() | IssueRead():
+            pass  # an abort that nobody waits for any more; an issue that was read before
+        case _:
+            on_agent(draft, working(draft), event)
+
+
+def on_agent(draft: Draft, phase: Working, event: AgentEvent) -> None:
+    """What OpenCode does."""
+    match event:
+        case Reasoned() | Said() | ToolStarted() | ToolFinished() | Compacted():
+            if shown := translate(event, draft.directory):
+                draft.post(*shown)
+            if isinstance(event, ToolFinished):
+                draft.turn_with(answer="", retrying=False)
+        case TodosChanged(todos=todos):
+            on_todos(draft, event, todos)
+        case PermissionAsked() | QuestionAsked():
+            raise_ask(draft, event)
+        case AskGone(ask=ask):
+            drop_ask(draft, ask)
+        case RunRetrying():
+            on_retrying(draft, event)
+        case RunStalled(minutes=minutes):
+            if not phase.asks:  # what waits for people is not stalled
+                give_up(draft, wording.stalled(minutes))
+        case RunInterrupted():
+            on_interrupted(draft, phase, event)
+        case RunSettled(newest=newest, outcome=outcome):
+            if newest == phase.turn.messages[-1]:
+                on_settled(draft, outcome)
+        case _:
+            assert_never(event)
+
+
+def know_run(draft: Draft, event: RunStarted) -> None:
+    """Remember where the session works."""
+    workspace = Workspace(repository=event.repository, directory=event.directory, branch=event.branch)
+    draft.change(thread=event.thread, workspace=workspace)
+
+
+def working(draft: Draft) -> Working:
+    """OpenCode is heard from: the run works and waits for nothing."""
+    phase = draft.live
+    if not isinstance(phase, Working):
+        phase = Working(turn=phase.turn)
+    if phase.turn.waiting:
+        phase = replace(phase, turn=replace(phase.turn, waiting=""))
+    draft.enter(phase)
+    return phase
+
+
+# ── waiting and silence ──────────────────────────────────────────────────
+def on_waiting(draft: Draft, event: RunWaiting) -> None:
+    """Say once what it waits for; patience with others is limited, with our own queue it is not."""
+    if draft.turn.waiting == event.cause:
+        return
+    draft.turn_with(waiting=event.cause, waiting_since=draft.now)
+    draft.tell(wording.waiting(event.cause, event.detail))
+    if event.cause != "capacity":
+        draft.remind(PatienceOver(run=event.run), draft.rules.patience_s)
+
+
+def on_patience_over(draft: Draft) -> None:
+    """Give up honestly, unless it has recovered since; an older reminder must not cut a newer wait short."""
+    turn = draft.turn
+    if turn.waiting in {"", "capacity"} or draft.now - turn.waiting_since < draft.rules.patience_s * NEARLY:
+        return
+    give_up(draft, wording.out_of_patience(turn.waiting, round(draft.rules.patience_s / 60)))
+
+
+def on_heartbeat(draft: Draft) -> None:
+    """A live turn never falls silent for half an hour; while a question is open, people are to speak."""
+    turn = draft.turn
+    every = draft.rules.heartbeat_s
+    silent = draft.now - draft.session.posted_at
+    if draft.asking:
+        silent = 0.0
+    elif silent >= every * NEARLY:
+        draft.tell(wording.heartbeat(silent, turn.waiting))
+        silent = 0.0
+    draft.remind(HeartbeatDue(run=turn.run), every - max(silent, 0.0))
+
+
+# ── the plan ─────────────────────────────────────────────────────────────
+def on_todos(draft: Draft, event: TodosChanged, todos: tuple[Todo, ...]) -> None:
+    """The first plan is shown at once, later ones not more often than people can read."""
+    if todos == draft.turn.plan:
+        return
+    draft.turn_with(plan=todos)
+    if draft.now - draft.turn.plan_at >= draft.rules.plan_s:
+        send_plan(draft)
+    elif not draft.turn.plan_due:
+        draft.turn_with(plan_due=True)
+        draft.remind(PlanDue(run=event.run), draft.rules.plan_s)
+
+
+def send_plan(draft: Draft) -> None:
+    """Show the newest plan."""
+    draft.turn_with(plan_at=draft.now, plan_due=False)
+    draft.do(ShowPlan(items=draft.turn.plan))
+
+
+# ── trouble ──────────────────────────────────────────────────────────────
+def on_retrying(draft: Draft, event: RunRetrying) -> None:
+    """Our own retry budget: OpenCode itself would try for ever."""
+    if event.attempt >= draft.rules.retry_attempts or event.since_s >= draft.rules.retry_s:
+        give_up(draft, wording.gave_up_retrying(event.message, event.attempt))
+    elif not draft.turn.retrying:
+        draft.turn_with(retrying=True)
+        draft.tell(wording.retrying(event.message))
+
+
+def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
+    """OpenCode was cut. No prompt is run twice unless the run itself was cut, and then the agent is told."""
+    turn = phase.turn
+    if event.after != turn.attempts:
+        return
+    draft.enter(replace(phase, asks=()))  # OpenCode forgets what it asked when it dies
+    draft.release()
+    if turn.attempts > draft.rules.resumes:
+        settle(draft, Failure(body=wording.interrupted_too_often(turn.attempts)), "failed")
+        return
+    told_agent = event.tools or bool(turn.answer)  # a lost answer has to be said again, so the same ids will not do
+    message = message_id(turn.run, len(turn.messages), draft.now)
+    attempt = turn.attempts + 1
+    asked = any(ask.shown for ask in phase.asks)
+    draft.post(f"resumed:{attempt}", Thought(body=wording.ASKED_AGAIN_LATER if asked else wording.resumed(told_agent)))
+    draft.turn_with(
+        attempts=attempt, messages=(*turn.messages, message) if told_agent else turn.messages, answer="", retrying=False
+    )
+    draft.do(
+        ResumeRun(
+            run=turn.run,
+            attempt=attempt,
+            tools=told_agent,
+            original=turn.messages[-1],
+            message=message,
+            part=part_id(message),
+            note=turn.answer,
+        )
+    )
+
+
+def on_settled(draft: Draft, outcome: Outcome) -> None:
+    """The one answer of the turn."""
+    match outcome:
+        case Answered(text=text):
+            settle(draft, Response(body=text.strip() or wording.NO_WORDS), "answered")
+        case Broke():
+            settle(draft, Failure(body=wording.broke(outcome)), "failed")
+        case Declined(text=text):
+            settle(draft, Response(body=text.strip() or wording.DECLINED), "answered")
+        case Aborted(text=text):
+            settle(draft, Failure(body=text.strip() or wording.ENDED_ELSEWHERE), "failed")
+        case _:
+            assert_never(outcome)

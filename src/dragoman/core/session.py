@@ -1,0 +1,184 @@
+"""Where a session stands. A phase holds only the data that is valid in it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dragoman.core.effects import Effect, Post
+from dragoman.core.events import AskRaised, Issue, Person, Prompt, Todo
+from dragoman.ids import AgentThread, HostId, MessageId, OrganizationId, RunId, SessionId
+from dragoman.record import Record
+
+
+class Workspace(Record):
+    """Where the agent works: a private clone on the session's host."""
+
+    repository: str
+    directory: str
+    branch: str
+
+
+class Turn(Record):
+    """One prompt, what steers it, and all that follows until the one final activity.
+
+    run        its OpenCode side
+    number     counted from 1 within the session
+    messages   ids of the messages that we sent in it, oldest first
+    attempts   how often the run was set going (1 = never interrupted)
+    waiting    what it waits for, as people were told; empty when it does not; `waiting_since` when that began
+    retrying   people were told that the model's provider is tried again
+    told       how many thoughts and questions of our own were posted; it makes their ids
+    plan       the newest plan of the agent; `plan_at` when it was last sent, `plan_due` whether a send is scheduled
+    held       activities kept back while a question to people is open: a newer activity would dismiss it
+    answer     what a person last answered to a question, for an agent that is cut before it heard it
+    giving_up  why we ended it ourselves; the final activity says so
+    """
+
+    run: RunId
+    number: int
+    messages: tuple[MessageId, ...] = ()
+    attempts: int = 1
+    waiting: str = ""
+    waiting_since: float = 0.0
+    retrying: bool = False
+    told: int = 0
+    plan: tuple[Todo, ...] = ()
+    plan_at: float = 0.0
+    plan_due: bool = False
+    held: tuple[Post, ...] = ()
+    answer: str = ""
+    giving_up: str = ""
+
+
+class OpenAsk(Record):
+    """An ask that OpenCode waits on.
+
+    answers   grow one by one when it holds several questions
+    shown     how often its present question was put before people; 0 while another ask is before them
+    shown_at  when that was last; seconds since the epoch
+    """
+
+    ask: AskRaised
+    answers: tuple[tuple[str, ...], ...] = ()
+    shown: int = 0
+    shown_at: float = 0.0
+
+
+# ── phases ───────────────────────────────────────────────────────────────
+class Resting(Record):
+    """No turn. The next prompt begins one. `after` says how the last one ended."""
+
+    after: Literal["new", "answered", "failed", "stopped"] = "new"
+
+
+class Starting(Record):
+    """The prompt is on its way to OpenCode.
+
+    prompt  kept here until the issue was read; then the StartRun effect holds it
+    early   what was written meanwhile; it follows the prompt into the thread
+    """
+
+    turn: Turn
+    prompt: Prompt | None = None
+    early: tuple[Prompt, ...] = ()
+
+
+class Working(Record):
+    """OpenCode works. `asks` are what it waits on, oldest first; the oldest is before people."""
+
+    turn: Turn
+    asks: tuple[OpenAsk, ...] = ()
+
+
+class Stopping(Record):
+    """The abort is under way; only its end is of interest now.
+
+    by       who ended it: a person by Stop, a withdrawal, or we ourselves
+    dropped  how many waiting messages are not started because of it; the final activity says so
+    """
+
+    turn: Turn
+    by: Literal["person", "withdrawn", "service"] = "person"
+    dropped: int = 0
+
+
+class Closed(Record):
+    """The session was withdrawn. A new prompt opens it again."""
+
+    reason: str
+
+
+Phase = Resting | Starting | Working | Stopping | Closed
+Live = Starting | Working | Stopping
+
+
+class Session(Record):
+    """The whole state of one conversation, stored as one row.
+
+    turns       how many were begun; `runs` how many runs were started (a turn that is refused starts none)
+    queued      prompts that wait for the turn to end, oldest first; only while a turn is live
+    posted_at   when something visible was last sent; seconds since the epoch
+    stopped_at  prompts written before this are not started any more
+    failures    failed turns in a row
+    """
+
+    id: SessionId
+    organization: OrganizationId
+    host: HostId
+    issue: Issue | None = None
+    creator: Person | None = None
+    phase: Phase = Resting()
+    thread: AgentThread | None = None
+    workspace: Workspace | None = None
+    turns: int = 0
+    runs: int = 0
+    queued: tuple[Prompt, ...] = ()
+    issue_read: bool = False
+    posted_at: float = 0.0
+    stopped_at: float = 0.0
+    failures: int = 0
+
+
+class Message(Record):
+    """A line of the conversation, for the history that is kept."""
+
+    role: Literal["user", "assistant", "system"]
+    text: str
+    author: str | None = None
+    linear_id: str | None = None
+    opencode_id: str | None = None
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class Step(Record):
+    """What follows from an event."""
+
+    session: Session
+    effects: tuple[Effect, ...] = ()
+    messages: tuple[Message, ...] = ()
+
+
+Status = Literal["creating", "active", "completed", "error", "timeout"]
+
+
+def status(session: Session) -> Status:
+    """The status as people see it, derived from phase and reason."""
+    match session.phase:
+        case Starting() if session.thread is None:
+            return "creating"
+        case Starting() | Working() | Stopping():
+            return "active"
+        case Closed():
+            return "completed"
+        case Resting(after="new"):
+            return "creating"
+        case Resting(after="failed"):
+            return "error"
+        case Resting():
+            return "active"
+
+
+def live_turn(session: Session) -> Turn | None:
+    """The turn under way, if any."""
+    return session.phase.turn if isinstance(session.phase, Starting | Working | Stopping) else None

@@ -1,0 +1,179 @@
+"""THE machine: every transition of a session is decided by `step`, in four files of one thought each.
+
+    step.py        what people do: they open, write, stop, withdraw
+    turns.py       the life of a turn: it begins, is steered, is ended, settles
+    running.py     news of the run under way
+    answering.py   what OpenCode asks of people
+
+How to read it. A session is in one phase (`session.Phase`); something happens (`events.Event`); what follows is a new
+session and effects to perform. Nothing here waits, reads a clock or calls anybody: facts arrive inside the event.
+
+A turn is one prompt and whatever steers it, until the one final activity. It runs through
+
+    Resting → Starting → Working → Resting          answered, or failed
+                  ↘          ↘
+                   Stopping ←──                       → Resting (or Closed) once the abort is confirmed or overdue
+
+Three rules carry the rest:
+1. Events of a run name it; when the session has left that run they change nothing. So late news is harmless.
+2. The final activity's id depends on (session, turn) alone. So however a turn ends, and however often the end is
+   performed, people read one answer.
+3. The session settles only when the newest message we put into the thread was answered. So a message that crosses
+   with the end of a run is never lost.
+
+Repeated events (the same tool seen twice) are not the machine's business: the ledger remembers their keys.
+
+Doubts. A Stop ends the turn under way even when it was written before that turn's prompt and came late: stopping too
+much costs a message, stopping too little costs trust. And a message whose time of writing is unknown (0) is never
+taken for one that was written before a Stop.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+from msgspec.structs import replace
+
+from dragoman.core import wording
+from dragoman.core.answering import answer_ask
+from dragoman.core.draft import Draft
+from dragoman.core.events import Event, Issue, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
+from dragoman.core.limits import Rules
+from dragoman.core.running import on_run
+from dragoman.core.session import Closed, Resting, Session, Starting, Step, Stopping, Working, live_turn
+from dragoman.core.turns import (
+    abort,
+    begin_issue,
+    begin_turn,
+    drop_late,
+    handed_over,
+    is_late,
+    refuse,
+    remember_prompt,
+    steer,
+    wants_to_wait,
+)
+
+# Linear's clock may be ahead of ours by this much; a Stop from farther ahead must not lock out later messages.
+CLOCKS_APART_S = 60.0
+_RULES = Rules()
+
+
+def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> Step:
+    """Decide what follows from `event`. Total: late or repeated events change nothing.
+
+    now  seconds since the epoch, by the ledger's clock
+    """
+    draft = Draft(session, now, rules)
+    match event:
+        case SessionOpened():
+            on_opened(draft, event)
+        case Prompted(prompt=prompt, issue=issue):
+            know_issue(draft, issue)
+            on_prompt(draft, prompt)
+        case StopRequested():
+            on_stop(draft, event)
+        case Withdrawn(reason=reason):
+            on_withdrawn(draft, reason)
+        case _:
+            turn = live_turn(session)
+            if turn is not None and turn.run == event.run:
+                on_run(draft, event)
+    return draft.step()
+
+
+def on_opened(draft: Draft, event: SessionOpened) -> None:
+    """A mention or a delegation. `prompted` may have come before it: then it is one more prompt."""
+    know_issue(draft, event.issue)
+    if event.prompt.author is not None:
+        draft.change(creator=event.prompt.author)
+    if draft.session.turns == 0 and event.limit and event.crowd > event.limit:
+        if event.crowd == event.limit + 1:
+            remember_prompt(draft, event.prompt)
+            refuse(draft, wording.too_many_sessions(event.limit))
+        return
+    if draft.session.runs > 0 and handed_over(event.prompt):
+        begin_issue(draft, start=True)  # the run began on what was heard first, which was no delegation
+    on_prompt(draft, event.prompt)
+
+
+def on_prompt(draft: Draft, prompt: Prompt) -> None:
+    """A person's words begin a turn, answer an ask, steer the run or wait."""
+    phase = draft.session.phase
+    late = is_late(draft, prompt)
+    match phase:
+        case Resting() | Closed() if late:
+            remember_prompt(draft, prompt)
+            refuse(draft, wording.WRITTEN_BEFORE_STOP)
+        case Resting() | Closed():
+            begin_turn(draft, prompt)
+        case Stopping() if late:
+            draft.enter(replace(phase, dropped=phase.dropped + 1))  # the final says so
+        case Stopping():
+            draft.change(queued=(*draft.session.queued, prompt))
+        case Starting() | Working() if late:
+            draft.tell(wording.WRITTEN_BEFORE_STOP)
+        case Working(asks=asks) if asks and not wants_to_wait(prompt):
+            remember_prompt(draft, prompt)
+            answer_ask(draft, phase, prompt.text)
+        case Starting() | Working():
+            on_prompt_while_busy(draft, phase, prompt)
+        case _:
+            assert_never(phase)
+
+
+def on_prompt_while_busy(draft: Draft, phase: Starting | Working, prompt: Prompt) -> None:
+    """A message during a run steers it, or waits if the person or the operator wants that."""
+    if wants_to_wait(prompt) or draft.rules.while_busy == "queue":
+        draft.change(queued=(*draft.session.queued, prompt))
+        draft.tell(wording.QUEUED)
+        return
+    remember_prompt(draft, prompt)
+    if isinstance(phase, Starting) and phase.prompt is not None:
+        draft.enter(replace(phase, early=(*phase.early, prompt)))
+        draft.tell(wording.EARLY)
+        return
+    steer(draft, prompt)
+    draft.tell(wording.STEERED)
+
+
+def on_stop(draft: Draft, event: StopRequested) -> None:
+    """Stop belongs to the turn under way: abort at once, confirm once; what was written before is not started."""
+    written = min(event.sent_at, draft.now + CLOCKS_APART_S)
+    draft.change(stopped_at=max(draft.session.stopped_at, written))
+    phase = draft.session.phase
+    match phase:
+        case Resting() | Closed():
+            refuse(draft, wording.NOTHING_RUNNING)
+        case Stopping():
+            draft.enter(replace(phase, by="person", dropped=phase.dropped + drop_late(draft)))
+        case Starting() | Working():
+            abort(draft, "person", dropped=drop_late(draft))
+        case _:
+            assert_never(phase)
+
+
+def on_withdrawn(
+    draft: Draft, reason: Literal["unassigned", "issue_completed", "issue_canceled", "app_revoked"]
+) -> None:
+    """The agent is no longer wanted here: what runs is ended, what waits is not begun."""
+    phase = draft.session.phase
+    waiting = len(draft.session.queued)
+    draft.change(queued=())
+    match phase:
+        case Resting() | Closed():
+            draft.enter(Closed(reason=reason))
+        case Starting() | Working():
+            draft.turn_with(giving_up=reason)
+            abort(draft, "withdrawn", dropped=waiting)
+        case Stopping(turn=turn):
+            ended = replace(turn, giving_up=reason)
+            draft.enter(replace(phase, turn=ended, by="withdrawn", dropped=phase.dropped + waiting))
+        case _:
+            assert_never(phase)
+
+
+def know_issue(draft: Draft, issue: Issue | None) -> None:
+    """Keep what a delivery said of the issue, if nothing better is known."""
+    if issue is not None and draft.session.issue is None:
+        draft.change(issue=issue)

@@ -1,0 +1,160 @@
+"""The life of a turn: how it begins, is steered, is ended and settles. Called by `step` and `running`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from dragoman.core import wording
+from dragoman.core.activities import Failure, Final, Response, Thought
+from dragoman.core.draft import Draft
+from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
+from dragoman.core.events import HeartbeatDue, Prompt, StopDue
+from dragoman.core.session import Closed, Message, Resting, Starting, Stopping, Turn, Working
+from dragoman.core.tools import BODY_MOST, bounded
+from dragoman.core.translate import closed_plan
+from dragoman.ids import message_id, part_id, run_id
+
+QUEUE_WORD = "/queue"
+
+
+def begin_turn(draft: Draft, prompt: Prompt) -> None:
+    """Acknowledge first; then read the issue once, so that the branch has Linear's name; then start the run."""
+    session = draft.session
+    if wants_to_wait(prompt):
+        prompt = replace(prompt, text=prompt.text.strip().removeprefix(QUEUE_WORD).strip() or prompt.text)
+    number = session.turns + 1
+    run = run_id(session.id, number)
+    starting = Starting(turn=Turn(run=run, number=number), prompt=prompt)
+    draft.change(turns=number, phase=starting)
+    first = wording.session_started(session.issue, prompt) if session.runs == 0 else wording.turn_started(prompt)
+    draft.post("begin", Thought(body=first))
+    remember_prompt(draft, prompt)
+    if session.issue is not None and not session.issue_read:
+        draft.do(ReadIssue(run=run, issue=session.issue))
+    else:
+        start_run(draft, starting, prompt)
+    draft.remind(HeartbeatDue(run=run), draft.rules.heartbeat_s)
+
+
+def start_run(draft: Draft, starting: Starting, prompt: Prompt) -> None:
+    """Hand the prompt, and what was written meanwhile, to the agent's lane."""
+    if draft.session.runs == 0:
+        begin_issue(draft, any(handed_over(each) for each in (prompt, *starting.early)))
+    turn = starting.turn
+    message = message_id(turn.run, 0, draft.now)
+    draft.enter(Starting(turn=replace(turn, messages=(message,))))
+    draft.change(runs=draft.session.runs + 1)
+    draft.do(StartRun(run=turn.run, prompt=prompt, message=message, part=part_id(message)))
+    for early in starting.early:
+        steer(draft, early)
+
+
+def begin_issue(draft: Draft, start: bool) -> None:
+    """Link the session from Linear; `start`: also move the issue, because a person handed it to us."""
+    issue = draft.session.issue
+    draft.do(BeginIssue(issue=issue, start=start, delegate=issue is not None))
+
+
+def handed_over(prompt: Prompt) -> bool:
+    """Whether a person, not an automation, delegated the issue."""
+    return prompt.kind == "delegation" and prompt.author is not None
+
+
+def steer(draft: Draft, prompt: Prompt) -> None:
+    """Put one more message into the running thread."""
+    turn = draft.turn
+    message = message_id(turn.run, len(turn.messages), draft.now)
+    draft.turn_with(messages=(*turn.messages, message))
+    draft.do(SteerRun(run=turn.run, prompt=prompt, message=message, part=part_id(message)))
+
+
+def refuse(draft: Draft, words: str) -> None:
+    """A turn that never runs: one final activity and nothing else. Only while there is no turn."""
+    number = draft.session.turns + 1
+    draft.change(turns=number)
+    draft.close(number, Response(body=words))
+
+
+# ── its end ──────────────────────────────────────────────────────────────
+def give_up(draft: Draft, reason: str) -> None:
+    """End the run ourselves, for a reason that the final activity states.
+
+    The final waits for the abort: what waits for this turn must not enter a thread that is still being aborted.
+    """
+    draft.turn_with(giving_up=reason)
+    abort(draft, "service")
+
+
+def abort(draft: Draft, by: Literal["person", "withdrawn", "service"], dropped: int = 0) -> None:
+    """Leave Starting or Working for Stopping. After a person's Stop nothing is shown but the end."""
+    phase = draft.live
+    if isinstance(phase, Working) and by != "person":
+        draft.enter(replace(phase, asks=()))
+        draft.release()
+    turn = replace(draft.turn, held=())
+    draft.enter(Stopping(turn=turn, by=by, dropped=dropped))
+    draft.do(AbortRun(run=turn.run, thread=draft.session.thread, directory=draft.directory or None))
+    draft.remind(StopDue(run=turn.run), draft.rules.stop_s)
+
+
+def stopped(draft: Draft, phase: Stopping, verified: bool, detail: str) -> None:
+    """The abort is done, or its time is over."""
+    turn = phase.turn
+    if phase.by == "service":
+        # A run that could not reach OpenCode need not be told that OpenCode did not confirm its end.
+        doubt = "" if verified or turn.waiting else wording.UNVERIFIED_END
+        settle(draft, Failure(body=turn.giving_up + doubt + wording.not_started(phase.dropped)), "failed")
+    elif phase.by == "withdrawn":
+        settle(draft, Response(body=wording.withdrawn(turn.giving_up) + wording.not_started(phase.dropped)), "stopped")
+        if isinstance(draft.session.phase, Resting):
+            draft.enter(Closed(reason=turn.giving_up))
+    else:
+        settle(draft, Response(body=wording.stopped(verified, detail, phase.dropped)), "stopped")
+
+
+def settle(draft: Draft, final: Final, after: Literal["answered", "failed", "stopped"]) -> None:
+    """End the turn with its one final activity; then begin the next one that waits, if any."""
+    phase = draft.live
+    if isinstance(phase, Working):
+        draft.enter(replace(phase, asks=()))  # a dead ask no longer keeps anything back
+        draft.release()
+    turn = draft.turn
+    closed = closed_plan(turn.plan)
+    if turn.plan_due or closed != turn.plan:
+        draft.do(ShowPlan(items=closed))
+    draft.close(turn.number, replace(final, body=bounded(final.body, BODY_MOST)))
+    failures = draft.session.failures + 1 if after == "failed" else 0
+    draft.change(failures=failures, phase=Resting(after=after))
+    if draft.session.queued:
+        waiting, *rest = draft.session.queued
+        draft.change(queued=tuple(rest))
+        begin_turn(draft, waiting)
+    elif draft.directory:
+        draft.do(DisposeInstance(directory=draft.directory))
+
+
+# ── small things ─────────────────────────────────────────────────────────
+def wants_to_wait(prompt: Prompt) -> bool:
+    """Whether the person wants it done after the current work, not taken into it."""
+    return prompt.text.split(maxsplit=1)[:1] == [QUEUE_WORD]
+
+
+def is_late(draft: Draft, prompt: Prompt) -> bool:
+    """Whether it was written before the last Stop: then it is not started any more."""
+    return 0 < prompt.sent_at < draft.session.stopped_at
+
+
+def drop_late(draft: Draft) -> int:
+    """Take what was written before the last Stop out of the queue, and say how many that were."""
+    queued = draft.session.queued
+    kept = tuple(prompt for prompt in queued if not is_late(draft, prompt))
+    draft.change(queued=kept)
+    return len(queued) - len(kept)
+
+
+def remember_prompt(draft: Draft, prompt: Prompt) -> None:
+    """Keep a person's words in the history."""
+    author = prompt.author.name if prompt.author else None
+    draft.remember(Message(role="user", text=prompt.text, author=author, linear_id=prompt.activity))

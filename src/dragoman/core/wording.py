@@ -1,0 +1,224 @@
+"""Every sentence that we say to people. Markdown; plain words; what happened, and what they can do."""
+
+from __future__ import annotations
+
+from dragoman.core.events import Broke, Issue, PermissionAsked, Prompt, Question
+
+QUEUED = "Queued: I start on this when the current work is done."
+STEERED = "Got it. I am passing this on to the running work; one answer will cover both."
+EARLY = "Got it. I take this along as the work begins."
+NOTHING_RUNNING = "Nothing was running, so there was nothing to stop. Write to me to begin."
+WRITTEN_BEFORE_STOP = (
+    "This message was written before you pressed Stop, so I did not start it. Send it again if it still holds."
+)
+NOT_CONFIRMED = "OpenCode has not confirmed that everything ended"  # a clause, put into `stopped`
+UNVERIFIED_END = "\n\nOpenCode has not confirmed that everything ended."
+COMPACTED = "The conversation had grown long; I summarised it and go on."
+ASK_GONE = "That question is settled; going on."
+ASKED_AGAIN_LATER = "OpenCode was interrupted while it waited for you. It goes on now and will ask again if it must."
+NO_WORDS = "The work has ended, but the agent left no closing words. The actions above show what was done."
+ENDED_ELSEWHERE = "The run was ended from outside before it gave an answer. Write to me to go on."
+DECLINED = "I stopped here because the request was declined. Tell me how to go on."
+
+
+def session_started(issue: Issue | None, prompt: Prompt) -> str:
+    """The first thing people read, before anything slow is touched."""
+    if issue is None:
+        return "🚀 **Session Started!** I am preparing a workspace and will show each step here."
+    doing = "You handed me" if prompt.kind == "delegation" else "I'll work on"
+    return (
+        f"🚀 **Session Started!** {doing} **{issue.key}** “{one_line(issue.title, 120)}”. "
+        "I am preparing a workspace and will show each step here."
+    )
+
+
+def turn_started(prompt: Prompt) -> str:
+    """The first thought of a later turn: it names what begins."""
+    words = one_line(prompt.text, 120)
+    return f"On it: “{words}”" if words else "On it."
+
+
+def waiting(cause: str, detail: str) -> str:
+    """Why a run does not begin yet."""
+    match cause:
+        case "opencode":
+            return "OpenCode is not answering at the moment. I keep trying and start as soon as it is back."
+        case "capacity":
+            return "All places are taken by running work. Yours is in the queue and starts by itself."
+        case _:
+            return f"The repository cannot be reached at the moment ({detail}). I keep trying."
+
+
+def out_of_patience(cause: str, minutes: int) -> str:
+    """The honest end of waiting."""
+    what = "The repository could not be reached" if cause == "repository" else "OpenCode has not answered"
+    return (
+        f"{what} for {minutes} minutes, so I gave up on this request. "
+        "Write to me again and I try anew. If it keeps happening, whoever runs me can look at `/readyz` and the logs."
+    )
+
+
+def too_many_sessions(limit: int) -> str:
+    """Said once; further sessions of the same hour stay silent."""
+    return (
+        f"This issue has had more than {limit} agent sessions within an hour, which looks like a loop, so I am not "
+        "starting another. Try again later, or raise `SESSION_MAX_PER_ISSUE_HOUR`."
+    )
+
+
+def heartbeat(silent_s: float, cause: str) -> str:
+    """Said when a live turn has been silent; `cause` is what it waits for, if it waits."""
+    minutes = max(1, round(silent_s / 60))
+    match cause:
+        case "":
+            return f"Still working; nothing new to show for {minutes} min."
+        case "capacity":
+            return f"Still in the queue: all places are taken by running work ({minutes} min so far)."
+        case "repository":
+            return f"Still trying to reach the repository ({minutes} min without news)."
+        case _:
+            return f"Still waiting for OpenCode to answer ({minutes} min without news)."
+
+
+def retrying(message: str) -> str:
+    """The model's provider failed and OpenCode tries again."""
+    return f"The model's provider has trouble ({one_line(message, 200)}). Trying again."
+
+
+def gave_up_retrying(message: str, attempts: int) -> str:
+    """The retry budget is used up."""
+    return (
+        f"The model's provider kept failing ({one_line(message, 200)}); after {attempts} attempts I stopped the run. "
+        "Work done so far is kept. Write to me to try again."
+    )
+
+
+def stalled(minutes: int) -> str:
+    """Busy without a sign of life."""
+    return (
+        f"OpenCode said it was busy, but nothing moved for {minutes} minutes, so I ended the run. "
+        "Work done so far is kept. Write to me to try again."
+    )
+
+
+def interrupted_too_often(times: int) -> str:
+    """The run was cut again and again."""
+    return (
+        f"OpenCode was interrupted {times} times during this work, so I stopped trying. Work done so far is kept. "
+        "Write to me to go on from there."
+    )
+
+
+def resumed(tools: bool) -> str:
+    """OpenCode was cut and the run goes on."""
+    if tools:
+        return "OpenCode was interrupted. It goes on from where it was and has been told to check its last step."
+    return "OpenCode was interrupted. It goes on from where it was."
+
+
+def stopped(verified: bool, detail: str, dropped: int) -> str:
+    """The confirmation of a stop; it also says what could not be verified."""
+    text = "Stopped." if verified else "Stopped, as far as I can tell."
+    if detail:
+        text += f" {detail[:1].upper()}{detail[1:]}" + ("" if detail.endswith(".") else ".")
+    return text + not_started(dropped) + " Write to me to go on; the work so far is kept."
+
+
+def not_started(dropped: int) -> str:
+    """What became of the messages that waited, to be put behind a sentence; empty when there were none."""
+    return f" {dropped} waiting message{'s were' if dropped > 1 else ' was'} not started." if dropped else ""
+
+
+def withdrawn(reason: str) -> str:
+    """Why the work ended without Stop."""
+    match reason:
+        case "unassigned":
+            return "I was unassigned, so I stopped. The work so far is kept."
+        case "issue_completed":
+            return "The issue was completed, so I stopped. The work so far is kept."
+        case "issue_canceled":
+            return "The issue was canceled, so I stopped. The work so far is kept."
+        case _:
+            return "My access was revoked, so I stopped."
+
+
+def broke(outcome: Broke) -> str:
+    """What failed, in one line, and what to do."""
+    said = one_line(outcome.message, 300)
+    lines = {
+        "timeout": "⏰ Request timed out: the model's provider did not answer in time. Write to me to try again.",
+        "credentials": "🔐 The model's provider refused our credentials. Whoever runs me must check the provider's key.",
+        "not_found": "🔍 The model was not found. Whoever runs me must check `OPENCODE_MODEL`.",
+        "rate_limit": "⏱️ The model's provider limits our rate. Try again in a while.",
+        "server": "🔧 The model's provider had an internal error. Write to me to try again.",
+        "context": "📏 The conversation no longer fits the model, even summarised. Start a new session on this issue.",
+        "model": "The model did not deliver a usable answer. Write to me to try again.",
+        "cut_off": "The model's answer was cut off before its end. Write “go on” to continue.",
+        "other": "❌ OpenCode could not finish this. Write to me to try again.",
+    }
+    text = lines[outcome.cause] + (f"\n\nWhat was said: `{said.replace('`', chr(39))}`" if said else "")
+    return text + (f"\n\nUntil then:\n\n{outcome.text}" if outcome.text.strip() else "")
+
+
+def permission(ask: PermissionAsked) -> str:
+    """What the agent wants to be allowed to do."""
+    subject = one_line(ask.subject, 1_000).replace("`", "'")
+    return (
+        f"May I use **{ask.permission}**?\n\n`{subject}`\n\n"
+        "Choose below. Any other text declines it and is passed on to the agent."
+    )
+
+
+def permission_always(ask: PermissionAsked) -> str:
+    """The label of the choice that also covers later calls."""
+    covers = ", ".join(ask.always)
+    return f"Always allow {one_line(covers, 60)}" if covers else "Always allow"
+
+
+def permission_answered(reply: str) -> str:
+    """The acknowledgement of an answer to a permission."""
+    return {"once": "Allowed once.", "always": "Allowed, and from now on in this session."}.get(
+        reply, "Declined; I told the agent why."
+    )
+
+
+def permission_expired(minutes: int) -> str:
+    """Nobody answered a permission in time."""
+    return f"Nobody answered within {minutes} minutes, so I declined it and the agent goes on without."
+
+
+PERMISSION_EXPIRED_FOR_AGENT = (
+    "Nobody was there to approve this in time. Go on without it if you can; otherwise say what you would need."
+)
+
+
+def declined_for_agent(words: str) -> str:
+    """What the agent reads when a person declined a permission."""
+    return f"The person declined this and wrote: {words}" if words else "The person declined this. Go on without it."
+
+
+def question(asked: Question, number: int, total: int) -> str:
+    """A question of the agent to people."""
+    count = f" ({number} of {total})" if total > 1 else ""
+    head = f"**{one_line(asked.header, 80)}**{count}\n\n" if asked.header else ""
+    lines = [f"- **{label}**: {described}" for label, described in asked.options if described and described != label]
+    more = "\n\nSeveral may be chosen, separated by commas." if asked.multiple else ""
+    return head + asked.text + ("\n\n" + "\n".join(lines) if lines else "") + more
+
+
+def answer_for_agent(questions: tuple[Question, ...], answers: tuple[tuple[str, ...], ...]) -> str:
+    """What a person answered, for an agent that may not have heard it."""
+    return "; ".join(
+        f"“{one_line(asked.text, 300)}”: {', '.join(answer)}" for asked, answer in zip(questions, answers, strict=True)
+    )
+
+
+def question_answered(answer: str) -> str:
+    """The acknowledgement of an answer to a question."""
+    return f"Thanks: “{one_line(answer, 120)}”. Going on."
+
+
+def one_line(text: str, most: int) -> str:
+    """The text on one line, at most `most` characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1].rstrip() + "…"

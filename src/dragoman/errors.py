@@ -1,0 +1,75 @@
+"""Errors are named by who must act.
+
+Told    safe to show to people; the text is written for them and says what to do
+Theirs  Linear, OpenCode, git or the disk said no; carries whether and when to try again
+Ours    everything else: a bug; logged with its traceback, people are told that something broke on our side
+"""
+
+from __future__ import annotations
+
+
+class DragomanError(Exception):
+    """The root; never raised itself."""
+
+
+class Told(DragomanError):
+    """What people may read as it stands."""
+
+
+class ConfigurationError(Told):
+    """The settings cannot be used; `problems` holds one line each, all of them at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Refusal(Told):
+    """We will not start or go on in this situation, and the text says why and what to do."""
+
+
+class Theirs(DragomanError):
+    """Another party said no.
+
+    retryable      whether the same request may succeed later
+    retry_after_s  seconds to wait when the other party named them, else None
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+
+
+class LinearError(Theirs):
+    """Linear refused or did not answer."""
+
+
+class DuplicateWrite(LinearError):
+    """Linear already has an activity with this id: the first attempt was written, which counts as success."""
+
+    def __init__(self, message: str = "the id is already taken") -> None:
+        super().__init__(message, retryable=False)
+
+
+class OpenCodeError(Theirs):
+    """OpenCode refused or did not answer."""
+
+
+class OpenCodeDown(OpenCodeError):
+    """OpenCode could not be reached at all, or did not answer in time."""
+
+
+class NotFound(OpenCodeError):
+    """OpenCode does not know the thing (404): an ask already answered, a message never stored."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
+
+
+class GitError(Theirs):
+    """git failed; the message holds its last lines, without credentials."""
+
+
+class LedgerError(Theirs):
+    """The ledger could not commit; nothing of the turn has happened."""

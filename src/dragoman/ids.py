@@ -1,0 +1,68 @@
+"""Every identifier has a type of its own, and those we make are derived, so that making one twice gives the same one.
+
+An outward write may be repeated after a crash. It carries an id derived from what it is (session, turn, part, stage):
+the repetition carries the same id and is refused or absorbed by the other side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import NewType
+
+OrganizationId = NewType("OrganizationId", str)  # Linear's tenant, UUID
+SessionId = NewType("SessionId", str)  # Linear agent session, UUID; the key of everything
+IssueId = NewType("IssueId", str)  # UUID; the issue *key* is "ENG-12"
+UserId = NewType("UserId", str)  # UUID of a person in Linear
+ActivityId = NewType("ActivityId", str)  # UUID v4, made by us for what we post, by Linear for what people post
+HostId = NewType("HostId", str)  # one data folder with its OpenCode server and workspaces
+RunId = NewType("RunId", str)  # ours: "<session>/<turn>", one per prompt-to-settled run
+AskId = NewType("AskId", str)  # OpenCode permission ("per_…") or question ("que_…") request
+AgentThread = NewType("AgentThread", str)  # OpenCode session, "ses_…"
+MessageId = NewType("MessageId", str)  # OpenCode message, "msg_…"
+PartId = NewType("PartId", str)  # OpenCode part of a message, "prt_…"
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def run_id(session: SessionId, turn: int) -> RunId:
+    """The run of a session's turn, counted from 1."""
+    return RunId(f"{session}/{turn}")
+
+
+def session_of(run: RunId) -> SessionId:
+    """The session that a run belongs to."""
+    return SessionId(run.rpartition("/")[0])
+
+
+def activity_id(session: SessionId, turn: int, stage: str = "final") -> ActivityId:
+    """The id of what we post at a stage of a turn.
+
+    Linear wants UUID v4; ours has its shape (version and variant bits) over a digest.
+    The final activity of a turn depends on session and turn alone, since parts change when a run is resumed.
+    """
+    digest = hashlib.sha256(f"{session}\0{turn}\0{stage}".encode()).digest()
+    return ActivityId(str(uuid.UUID(bytes=digest[:16], version=4)))
+
+
+def message_id(run: RunId, ordinal: int, sent_at: float) -> MessageId:
+    """The id of the `ordinal`-th message that we send in a run, in OpenCode's format.
+
+    sent_at  seconds since the epoch; OpenCode's own ids begin with the time (12 hex digits of ms * 4096, modulo 2^48)
+    """
+    return MessageId("msg_" + _opencode_suffix(f"{run}\0{ordinal}", sent_at))
+
+
+def part_id(message: MessageId) -> PartId:
+    """The id of the one text part of a message that we send."""
+    return PartId("prt_" + message.removeprefix("msg_"))
+
+
+def _opencode_suffix(name: str, at: float) -> str:
+    clock = (int(at * 1000) * 4096) % (1 << 48)
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:12], "big")
+    letters = []
+    for _ in range(14):
+        number, letter = divmod(number, 62)
+        letters.append(_BASE62[letter])
+    return f"{clock:012x}" + "".join(letters)

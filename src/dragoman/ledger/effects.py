@@ -1,0 +1,201 @@
+"""The one queue. A claim takes heads of lanes; whoever holds the claim's token ends it, and nobody else does.
+
+A waiting head (due later, or claimed) holds its lane. A parked row counts as done for its lane.
+All functions run inside a transaction; what they return holds once it is committed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from dragoman.core.activities import is_final, is_fleeting
+from dragoman.core.effects import Effect, Post, Remind, host_bound, lane_of
+from dragoman.core.session import Session
+from dragoman.ids import HostId, SessionId
+from dragoman.ledger import queries
+from dragoman.ledger.codec import decode_effect, encode
+from dragoman.ledger.pools import ANY_HOST, Job, Pool, host_key, pool_of
+from dragoman.ledger.tx import Tx, Value
+from dragoman.record import Record
+
+FLEETING_S = 20.0  # an ephemeral activity that is later than this is not worth sending
+ERROR_LIMIT = 2_000  # characters of an error that are kept
+
+_SQL = queries.load("effects")
+_INSERT, _JOB_WAITS, _CLAIM, _END = _SQL["insert"], _SQL["job_waits"], _SQL["claim"], _SQL["end"]
+_ADVANCE, _DROP_FLEETING, _RETRY, _RENEW = _SQL["advance"], _SQL["drop_fleeting"], _SQL["retry"], _SQL["renew"]
+_RELEASE_HOST, _NEXT_DUE = _SQL["release_host"], _SQL["next_due"]
+
+
+class Claimed(Record):
+    """An effect that is ours to perform until the claim ends.
+
+    n           its number in the ledger
+    session     None for jobs
+    lane        None for those that overtake
+    attempts    how often it was claimed, this time included
+    token       names this claim
+    until       when the claim ends, by the database's clock
+    created_at  when it was decided, by the database's clock
+    """
+
+    n: int
+    session: SessionId | None
+    lane: str | None
+    pool: Pool
+    effect: Effect | Job
+    attempts: int
+    token: str
+    until: float
+    created_at: float
+
+
+# ── inserting ────────────────────────────────────────────────────────────
+def insert(tx: Tx, session: Session, effects: Sequence[Effect]) -> int:
+    """Queue what a step asks for and return how many rows that made.
+
+    With a final activity, fleeting ones that are not under way lose their point: those queued earlier are dropped,
+    those before it in `effects` are not queued.
+    """
+    last_final = max((i for i, effect in enumerate(effects) if _is_final_post(effect)), default=-1)
+    if last_final >= 0:
+        _drop_fleeting(tx, session.id)
+        effects = [effect for i, effect in enumerate(effects) if i > last_final or not _is_fleeting_post(effect)]
+    if effects:
+        tx.executemany(_INSERT, [_row(tx, session, effect) for effect in effects])
+    return len(effects)
+
+
+def insert_job(tx: Tx, job: Job, *, after_s: float = 0.0) -> bool:
+    """Queue a job unless one of its name is waiting or under way; return whether it was queued."""
+    if tx.execute(_JOB_WAITS, (job.name,)).fetchone():
+        return False
+    due_at = tx.now + after_s
+    tx.execute(_INSERT, (None, None, ANY_HOST, "system", job.name, tx.now, due_at, None, encode(job), None, None))
+    tx.wake("system")
+    return True
+
+
+def _row(tx: Tx, session: Session, effect: Effect) -> Sequence[Value]:
+    now, lane, pool = tx.now, lane_of(effect), pool_of(effect)
+    tx.wake(pool)
+    return (
+        session.id,
+        lane,
+        session.host if host_bound(effect) else ANY_HOST,
+        pool,
+        type(effect).__name__,
+        now,
+        now + effect.after_s if isinstance(effect, Remind) else now,
+        now + FLEETING_S if _is_fleeting_post(effect) else None,
+        encode(effect),
+        session.id,
+        lane,
+    )
+
+
+def _is_final_post(effect: Effect) -> bool:
+    return isinstance(effect, Post) and is_final(effect.activity)
+
+
+def _is_fleeting_post(effect: Effect) -> bool:
+    return isinstance(effect, Post) and is_fleeting(effect.activity)
+
+
+# ── claiming ─────────────────────────────────────────────────────────────
+def claim(tx: Tx, pool: Pool, *, host: HostId, limit: int, lease_s: float) -> list[Claimed]:
+    """Take up to `limit` effects of `pool` that are due and free, in the order in which they were queued.
+
+    host     of the process that claims
+    lease_s  how long nobody else may take them; `renew` in time
+    Fleeting activities that come up too late are dropped on the way.
+    """
+    claimed: list[Claimed] = []
+    while room := limit - len(claimed):
+        token, until = secrets.token_hex(8), tx.now + lease_s
+        parameters = (token, host, until, pool, host_key(pool, host), tx.now, room)
+        rows = tx.execute(_CLAIM, parameters).fetchall()
+        dropped = False
+        for n, session, lane, row_pool, _kind, created_at, attempts, expires_at, body in rows:
+            if expires_at is not None and expires_at <= tx.now:
+                tx.execute(_END, (tx.now, "dropped", None, n, token))
+                _advance(tx, session, lane)
+                dropped = True
+                continue
+            claimed.append(
+                Claimed(
+                    n=n,
+                    session=session,
+                    lane=lane,
+                    pool=row_pool,
+                    effect=decode_effect(body),
+                    attempts=attempts,
+                    token=token,
+                    until=until,
+                    created_at=created_at,
+                )
+            )
+        if not dropped:
+            break
+    return sorted(claimed, key=lambda one: one.n)
+
+
+def next_due(tx: Tx, pool: Pool, host: HostId) -> float | None:
+    """When the next effect of `pool` may be claimed, claims that end included; None when there is nothing to wait for.
+
+    By the database's clock: sleep for the difference to `tx.now`.
+    """
+    row = tx.execute(_NEXT_DUE, (pool, host_key(pool, host))).fetchone()
+    return None if row is None else float(row[0])
+
+
+def renew(tx: Tx, claimed: Claimed, lease_s: float) -> bool:
+    """Keep a claim for `lease_s` from now; False when it was lost."""
+    return tx.execute(_RENEW, (tx.now + lease_s, claimed.n, claimed.token)).rowcount == 1
+
+
+def release_host(tx: Tx, host: HostId) -> int:
+    """Let what an earlier process of `host` had claimed fall due at once; for the start of a host's only process."""
+    rows = tx.execute(_RELEASE_HOST, (tx.now, host)).fetchall()
+    for (pool,) in rows:
+        tx.wake(pool)
+    return len(rows)
+
+
+# ── ending ───────────────────────────────────────────────────────────────
+def finish(tx: Tx, claimed: Claimed) -> bool:
+    """It is done; False when the claim was lost, and then nothing changed."""
+    return _end(tx, claimed, "done", None)
+
+
+def park(tx: Tx, claimed: Claimed, error: str) -> bool:
+    """It cannot be done and trying again is no use; its lane goes on. False when the claim was lost."""
+    return _end(tx, claimed, "parked", error[:ERROR_LIMIT])
+
+
+def retry(tx: Tx, claimed: Claimed, after_s: float, error: str) -> bool:
+    """Try again in `after_s` seconds; its lane waits. False when the claim was lost."""
+    parameters = (tx.now + after_s, error[:ERROR_LIMIT], claimed.n, claimed.token)
+    if tx.execute(_RETRY, parameters).rowcount != 1:
+        return False
+    tx.wake(claimed.pool)
+    return True
+
+
+def _end(tx: Tx, claimed: Claimed, outcome: str, error: str | None) -> bool:
+    if tx.execute(_END, (tx.now, outcome, error, claimed.n, claimed.token)).rowcount != 1:
+        return False
+    if claimed.lane is not None:
+        _advance(tx, claimed.session, claimed.lane)
+    return True
+
+
+def _drop_fleeting(tx: Tx, session: SessionId) -> None:
+    if tx.execute(_DROP_FLEETING, (tx.now, session, tx.now)).rowcount:
+        _advance(tx, session, "linear")
+
+
+def _advance(tx: Tx, session: str | None, lane: str) -> None:
+    for (pool,) in tx.execute(_ADVANCE, (session, lane)).fetchall():
+        tx.wake(pool)

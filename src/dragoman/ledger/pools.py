@@ -1,0 +1,61 @@
+"""Which workers do what. A pool is a set of workers that only wait for one another; an abort never waits at all."""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+from dragoman.core.effects import (
+    AbortRun,
+    AnswerPermission,
+    AnswerQuestion,
+    BeginIssue,
+    DisposeInstance,
+    Effect,
+    Post,
+    ReadIssue,
+    Remind,
+    ResumeRun,
+    ShowPlan,
+    StartRun,
+    SteerRun,
+)
+from dragoman.record import Record
+
+Pool = Literal["linear", "agent", "abort", "timers", "system"]
+
+# Effects of these pools carry the host of their session and are claimed by that host alone.
+HOST_POOLS: frozenset[Pool] = frozenset({"agent", "abort"})
+
+# In the `host` column: whichever host comes first.
+ANY_HOST = ""
+
+
+class Job(Record):
+    """A thing to do that belongs to no session: cleanup, reconciliation.
+
+    name  what it is; one of a name waits at a time
+    body  what it needs, as its performer likes it
+    """
+
+    name: str
+    body: str = ""
+
+
+def pool_of(effect: Effect) -> Pool:
+    """The workers that perform this effect."""
+    match effect:
+        case Post() | ShowPlan() | ReadIssue() | BeginIssue():
+            return "linear"
+        case StartRun() | SteerRun() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
+            return "agent"
+        case AbortRun():
+            return "abort"
+        case Remind():
+            return "timers"
+        case _:
+            assert_never(effect)
+
+
+def host_key(pool: Pool, host: str) -> str:
+    """What the `host` column holds for effects of `pool` that a process of `host` may claim."""
+    return host if pool in HOST_POOLS else ANY_HOST

@@ -1,0 +1,66 @@
+-- name: sessions
+-- The newest sessions, filtered by status and issue key where those are given.
+SELECT id, organization, host, issue_key, status, phase, live, created_at, updated_at
+FROM sessions
+WHERE status = coalesce(?, status) AND coalesce(issue_key, '') = coalesce(?, issue_key, '')
+ORDER BY n DESC LIMIT ?;
+
+-- name: session
+-- One session with all we know of it.
+SELECT id, organization, host, issue_key, status, phase, live, created_at, updated_at, body
+FROM sessions WHERE id = ?;
+
+-- name: journal
+-- The newest lines of a session's journal, oldest of them first.
+SELECT n, at, kind, body FROM (
+  SELECT n, at, kind, body FROM journal WHERE session = ? ORDER BY n DESC LIMIT ?
+) AS newest ORDER BY n;
+
+-- name: conversation
+-- The newest lines of a session's conversation, oldest of them first.
+SELECT turn, at, role, text, author, linear_id, opencode_id, tokens, cost FROM (
+  SELECT * FROM messages WHERE session = ? ORDER BY n DESC LIMIT ?
+) AS newest ORDER BY n;
+
+-- name: waiting_effects
+-- The unfinished effects of a session, in the order in which they were queued.
+SELECT n, lane, pool, kind, created_at, due_at, head, attempts, claim IS NOT NULL, outcome, error
+FROM effects WHERE session = ? AND done_at IS NULL AND (lane IS NOT NULL OR head = 1) ORDER BY n LIMIT ?;
+
+-- name: parked_effects
+-- What was given up lately, newest first.
+SELECT n, lane, pool, kind, created_at, due_at, head, attempts, 0, outcome, error
+FROM effects WHERE done_at IS NOT NULL AND outcome = 'parked' ORDER BY done_at DESC LIMIT ?;
+
+-- name: statuses
+-- How many sessions have each status.
+SELECT status, count(*) FROM sessions GROUP BY status;
+
+-- name: open_runs
+-- The sessions of a host that have a turn under way.
+SELECT body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
+
+-- name: sessions_of_issue
+-- The newest sessions of an issue.
+SELECT body FROM sessions WHERE issue = ? ORDER BY created_at DESC, n DESC LIMIT ?;
+
+-- name: count_sessions
+-- How many sessions an issue got since a moment.
+SELECT count(*) FROM sessions WHERE issue = ? AND created_at >= ?;
+
+-- name: backlog
+-- For each pool: heads, those that are due and free among them, and when the oldest was queued.
+SELECT pool, count(*), coalesce(sum(due_at <= ? AND claim IS NULL), 0), min(created_at)
+FROM effects WHERE head = 1 GROUP BY pool;
+
+-- name: deliveries
+-- The newest deliveries.
+SELECT at, key, type, action, organization, session, verdict FROM deliveries ORDER BY n DESC LIMIT ?;
+
+-- name: effects_of
+-- What was decided for the agent in a session, done or not, oldest first.
+SELECT body FROM effects WHERE session = ? AND pool = 'agent' ORDER BY n;
+
+-- name: live_sessions_of
+-- The sessions of an organization that have a turn under way.
+SELECT id FROM sessions WHERE organization = ? AND live = 1;

@@ -1,0 +1,257 @@
+"""What people, doors and the follower look at. All of it is for `ledger.read`; it also works inside a turn."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dragoman.core.effects import Effect
+from dragoman.core.session import Session, Status
+from dragoman.ids import HostId, IssueId, OrganizationId, SessionId
+from dragoman.ledger import queries
+from dragoman.ledger.codec import decode_effect, decode_session
+from dragoman.ledger.pools import Job, Pool
+from dragoman.ledger.tx import Tx
+from dragoman.record import Record
+
+LINES = 1_000  # of a journal, of a conversation, of effects that are shown at once
+
+_SQL = queries.load("read")
+
+
+class Summary(Record):
+    """A session in a list. Times are seconds since the epoch; `live`: a turn is under way."""
+
+    id: SessionId
+    organization: OrganizationId
+    host: HostId
+    issue_key: str | None
+    status: Status
+    phase: str
+    live: bool
+    created_at: float
+    updated_at: float
+
+
+class JournalLine(Record):
+    """What was heard; `body` is JSON text, long texts in it cut."""
+
+    n: int
+    at: float
+    kind: str
+    body: str
+
+
+class Line(Record):
+    """A line of a conversation; see core.session.Message."""
+
+    turn: int
+    at: float
+    role: Literal["user", "assistant", "system"]
+    text: str
+    author: str | None
+    linear_id: str | None
+    opencode_id: str | None
+    tokens: int
+    cost: float
+
+
+class EffectLine(Record):
+    """An effect as people see it. `error` is that of the last attempt; `outcome` is None while it is unfinished."""
+
+    n: int
+    lane: str | None
+    pool: Pool
+    kind: str
+    created_at: float
+    due_at: float
+    head: bool
+    attempts: int
+    claimed: bool
+    outcome: str | None
+    error: str | None
+
+
+class Details(Record):
+    """All that the ledger knows of a session."""
+
+    summary: Summary
+    session: Session
+    journal: tuple[JournalLine, ...]
+    messages: tuple[Line, ...]
+    effects: tuple[EffectLine, ...]
+
+
+class Stats(Record, omit_defaults=False):
+    """How many sessions there are; `active` counts those that are being created, too."""
+
+    total: int = 0
+    active: int = 0
+    completed: int = 0
+    error: int = 0
+    timeout: int = 0
+
+
+class Backlog(Record):
+    """What waits in a pool.
+
+    heads     effects that are due, claimed or waiting for their time
+    overdue   those that are due and that nobody has claimed
+    oldest_s  how long ago the oldest was queued
+    """
+
+    pool: Pool
+    heads: int
+    overdue: int
+    oldest_s: float
+
+
+class DeliveryLine(Record):
+    """A webhook delivery and what became of it."""
+
+    at: float
+    key: str
+    kind: str
+    action: str
+    organization: str
+    session: SessionId | None
+    verdict: str
+
+
+def sessions(tx: Tx, *, status: Status | None = None, issue_key: str | None = None, limit: int = 50) -> list[Summary]:
+    """Sessions, newest first."""
+    return [_summary(row) for row in tx.execute(_SQL["sessions"], (status, issue_key, limit)).fetchall()]
+
+
+def details(tx: Tx, session: SessionId) -> Details | None:
+    """One session with its newest LINES of everything; unfinished effects only."""
+    row = tx.execute(_SQL["session"], (session,)).fetchone()
+    if row is None:
+        return None
+    return Details(
+        summary=_summary(row[:-1]),
+        session=decode_session(row[-1]),
+        journal=tuple(journal(tx, session)),
+        messages=tuple(conversation(tx, session)),
+        effects=tuple(_effect_line(one) for one in tx.execute(_SQL["waiting_effects"], (session, LINES)).fetchall()),
+    )
+
+
+def journal(tx: Tx, session: SessionId, limit: int = LINES) -> list[JournalLine]:
+    """The newest lines of the journal, oldest first."""
+    rows = tx.execute(_SQL["journal"], (session, limit)).fetchall()
+    return [JournalLine(n=n, at=at, kind=kind, body=body) for n, at, kind, body in rows]
+
+
+def conversation(tx: Tx, session: SessionId, limit: int = LINES) -> list[Line]:
+    """The newest lines of the conversation, oldest first."""
+    rows = tx.execute(_SQL["conversation"], (session, limit)).fetchall()
+    return [
+        Line(
+            turn=turn,
+            at=at,
+            role=role,
+            text=text,
+            author=author,
+            linear_id=linear_id,
+            opencode_id=opencode_id,
+            tokens=tokens,
+            cost=cost,
+        )
+        for turn, at, role, text, author, linear_id, opencode_id, tokens, cost in rows
+    ]
+
+
+def stats(tx: Tx) -> Stats:
+    """How many sessions have which status."""
+    count = {str(status): int(number) for status, number in tx.execute(_SQL["statuses"]).fetchall()}
+    return Stats(
+        total=sum(count.values()),
+        active=count.get("creating", 0) + count.get("active", 0),
+        completed=count.get("completed", 0),
+        error=count.get("error", 0),
+        timeout=count.get("timeout", 0),
+    )
+
+
+def open_runs(tx: Tx, host: HostId) -> list[Session]:
+    """The sessions of `host` with a turn under way and an agent thread: what the follower follows."""
+    found = [decode_session(body) for (body,) in tx.execute(_SQL["open_runs"], (host,)).fetchall()]
+    return [session for session in found if session.thread is not None]
+
+
+def effects_of(tx: Tx, session: SessionId) -> list[Effect]:
+    """What was decided for the agent in a session, done or not, oldest first."""
+    found = [decode_effect(body) for (body,) in tx.execute(_SQL["effects_of"], (session,)).fetchall()]
+    return [effect for effect in found if not isinstance(effect, Job)]
+
+
+def live_sessions_of(tx: Tx, organization: OrganizationId) -> list[SessionId]:
+    """The sessions of an organization that have a turn under way."""
+    return [SessionId(id_) for (id_,) in tx.execute(_SQL["live_sessions_of"], (organization,)).fetchall()]
+
+
+def sessions_of_issue(tx: Tx, issue: IssueId, limit: int = 20) -> list[Session]:
+    """The sessions of an issue, newest first."""
+    return [decode_session(body) for (body,) in tx.execute(_SQL["sessions_of_issue"], (issue, limit)).fetchall()]
+
+
+def count_sessions(tx: Tx, issue: IssueId, since: float) -> int:
+    """How many sessions of `issue` were opened since then; one that is being opened in this turn is not among them."""
+    return int(tx.execute(_SQL["count_sessions"], (issue, since)).fetchone()[0])
+
+
+def backlog(tx: Tx) -> list[Backlog]:
+    """What waits, pool by pool; pools without anything are left out."""
+    rows = tx.execute(_SQL["backlog"], (tx.now,)).fetchall()
+    return [
+        Backlog(pool=pool, heads=heads, overdue=overdue, oldest_s=max(0.0, tx.now - oldest))
+        for pool, heads, overdue, oldest in rows
+    ]
+
+
+def parked(tx: Tx, limit: int = 50) -> list[EffectLine]:
+    """Effects that were given up, newest first."""
+    return [_effect_line(row) for row in tx.execute(_SQL["parked_effects"], (limit,)).fetchall()]
+
+
+def deliveries(tx: Tx, limit: int = 50) -> list[DeliveryLine]:
+    """The newest webhook deliveries, newest first."""
+    rows = tx.execute(_SQL["deliveries"], (limit,)).fetchall()
+    return [
+        DeliveryLine(
+            at=at, key=key, kind=kind, action=action, organization=organization, session=session, verdict=verdict
+        )
+        for at, key, kind, action, organization, session, verdict in rows
+    ]
+
+
+def _summary(row: Any) -> Summary:
+    id_, organization, host, issue_key, status, phase, live, created_at, updated_at = row
+    return Summary(
+        id=id_,
+        organization=organization,
+        host=host,
+        issue_key=issue_key,
+        status=status,
+        phase=phase,
+        live=bool(live),
+        created_at=created_at,
+        updated_at=updated_at,
+    )
+
+
+def _effect_line(row: Any) -> EffectLine:
+    n, lane, pool, kind, created_at, due_at, head, attempts, claimed, outcome, error = row
+    return EffectLine(
+        n=n,
+        lane=lane,
+        pool=pool,
+        kind=kind,
+        created_at=created_at,
+        due_at=due_at,
+        head=bool(head),
+        attempts=attempts,
+        claimed=bool(claimed),
+        outcome=outcome,
+        error=error,
+    )

@@ -1,0 +1,184 @@
+"""The one road in: an event is heard, and all that follows from it is decided in one transaction.
+
+Nobody owns a session. The row is the lock, and the machine is total: a late or repeated event changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dragoman.core.events import Event
+from dragoman.core.session import Session, Step, live_turn, status
+from dragoman.core.step import step
+from dragoman.ids import SessionId
+from dragoman.ledger import effects, queries
+from dragoman.ledger.codec import decode_session, encode, encode_for_journal
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.tx import Tx, Value
+from dragoman.record import Record
+
+_SQL = queries.load("turns")
+_REMEMBER, _LOAD, _OPEN, _STORE = _SQL["remember"], _SQL["load"], _SQL["open"], _SQL["store"]
+_STORE_BODY, _NOTE, _SAY, _LOG_DELIVERY = _SQL["store_body"], _SQL["note"], _SQL["say"], _SQL["log_delivery"]
+
+StepFunction = Callable[[Session, Event, float], Step]
+
+
+class Delivery(Record):
+    """A webhook delivery, for the log that people read.
+
+    key   Linear's delivery id
+    kind  Linear's type: "AgentSessionEvent"
+    """
+
+    key: str
+    kind: str
+    action: str
+    organization: str
+    session: SessionId | None = None
+
+
+class Outcome(Record):
+    """What became of an event.
+
+    duplicate  one of its keys was known: nothing changed
+    session    as it stands after the turn; None for a duplicate, and for an event of a session that nobody knows
+    effects    how many were queued
+    """
+
+    duplicate: bool = False
+    session: Session | None = None
+    effects: int = 0
+
+
+def receive(
+    tx: Tx,
+    session_id: SessionId,
+    event: Event,
+    *,
+    keys: Sequence[str] = (),
+    at: float | None = None,
+    new: Callable[[], Session] | None = None,
+    gather: Callable[[Tx, Event], Event] | None = None,
+    delivery: Delivery | None = None,
+    turn_of: StepFunction = step,
+) -> Outcome:
+    """Hear `event`: dedupe, step, store.
+
+    keys      when one of them was seen, the event is a duplicate; the others are remembered all the same
+    at        when it happened, as the machine shall know it; the database's clock when None
+    new       makes the session when it is not there yet; without it an unknown session's event is ignored
+    gather    adds to the event what only the ledger knows, inside this transaction
+    delivery  logged with its verdict: accepted, duplicate or ignored
+    """
+    outcome = _turn(tx, session_id, event, keys, tx.now if at is None else at, new, gather, turn_of)
+    if delivery is not None:
+        verdict = (
+            "duplicate" if outcome.duplicate else "ignored: unknown session" if outcome.session is None else "accepted"
+        )
+        log_delivery(tx, delivery, verdict)
+    return outcome
+
+
+def finish_with(
+    tx: Tx,
+    claimed: Claimed,
+    event: Event,
+    *,
+    keys: Sequence[str] = (),
+    at: float | None = None,
+    error: str | None = None,
+    turn_of: StepFunction = step,
+) -> Outcome | None:
+    """End a claimed effect and hear the event that tells its outcome; None when the claim was lost: then neither.
+
+    error  why it can never be done: the effect is parked instead of finished
+    """
+    if claimed.session is None:
+        raise ValueError("a job belongs to no session that could hear of it")
+    ended = effects.finish(tx, claimed) if error is None else effects.park(tx, claimed, error)
+    if not ended:
+        return None
+    return receive(tx, claimed.session, event, keys=keys, at=at, turn_of=turn_of)
+
+
+def log_delivery(tx: Tx, delivery: Delivery, verdict: str) -> None:
+    """Note what became of a delivery: also of those that never became an event."""
+    row = (delivery.key, delivery.kind, delivery.action, delivery.organization, delivery.session, verdict)
+    tx.execute(_LOG_DELIVERY, (tx.now, *row))
+
+
+def _turn(
+    tx: Tx,
+    session_id: SessionId,
+    event: Event,
+    keys: Sequence[str],
+    at: float,
+    new: Callable[[], Session] | None,
+    gather: Callable[[Tx, Event], Event] | None,
+    turn_of: StepFunction,
+) -> Outcome:
+    if keys and _was_seen(tx, keys):
+        return Outcome(duplicate=True)
+    before = load(tx, session_id)
+    if before is not None:
+        session = before
+    elif new is not None:
+        session = new()
+    else:
+        return Outcome()
+    if gather is not None:
+        event = gather(tx, event)
+    decided = turn_of(session, event, at)
+    after = decided.session
+    if before is None:
+        _open(tx, after)
+    else:
+        _store(tx, before, after)
+    tx.execute(_NOTE, (after.id, tx.now, type(event).__name__, encode_for_journal(event)))
+    if decided.messages:
+        tx.executemany(
+            _SAY,
+            [
+                (after.id, after.turns, tx.now, m.role, m.text, m.author, m.linear_id, m.opencode_id, m.tokens, m.cost)
+                for m in decided.messages
+            ],
+        )
+    return Outcome(session=after, effects=effects.insert(tx, after, decided.effects))
+
+
+def load(tx: Tx, session_id: SessionId) -> Session | None:
+    """The session as it stands."""
+    row = tx.execute(_LOAD, (session_id,)).fetchone()
+    return None if row is None else decode_session(row[0])
+
+
+def _was_seen(tx: Tx, keys: Sequence[str]) -> bool:
+    distinct = dict.fromkeys(keys)
+    return tx.executemany(_REMEMBER, [(key, tx.now) for key in distinct]).rowcount < len(distinct)
+
+
+def _open(tx: Tx, session: Session) -> None:
+    tx.execute(_OPEN, (session.id, session.organization, *_searched(session), tx.now, tx.now, encode(session)))
+
+
+def _store(tx: Tx, before: Session, after: Session) -> None:
+    if after is before:
+        return
+    searched = _searched(after)
+    if searched == _searched(before):
+        tx.execute(_STORE_BODY, (tx.now, encode(after), after.id))
+    else:
+        tx.execute(_STORE, (*searched, tx.now, encode(after), after.id))
+
+
+def _searched(session: Session) -> tuple[Value, ...]:
+    issue = session.issue
+    return (
+        session.host,
+        issue.id if issue else None,
+        issue.key if issue else None,
+        status(session),
+        type(session.phase).__name__,
+        int(live_turn(session) is not None),
+    )

@@ -1,0 +1,1 @@
+"""The neighbour Linear: verified deliveries in, activities and updates out."""

@@ -1,0 +1,295 @@
+"""Linear's API over one pool of connections. Every request passes the governor, has a deadline, and may be repeated:
+activities carry ids of ours, everything else sets what it sets.
+
+Source  linear.app/developers/graphql, /agent-interaction
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from dragoman.clock import Clock, SystemClock
+from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
+from dragoman.core.events import Issue, Todo
+from dragoman.errors import DuplicateWrite, LinearError
+from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
+from dragoman.linear import outbound, wire
+from dragoman.linear.governor import Governor, Priority
+from dragoman.linear.graphql import RateLimited, Unauthorized, decipher, request_body
+from dragoman.linear.identity import Viewer
+from dragoman.linear.oauth import ClientCredentials, Credentials, GivenToken
+from dragoman.linear.outbound import Link
+from dragoman.linear.quota import Quota, read_quota
+from dragoman.linear.transport import open_pool, read_bounded
+
+DEADLINE_S = 10.0
+_REPLY_LIMIT = 8 * 1024 * 1024  # bytes
+_STATES_KEPT_S = 600.0  # a team's columns change rarely
+_STATES_KEPT = 1000
+
+Reply = TypeVar("Reply")
+
+
+class Linear:
+    """One organization's Linear, as the token reaches it. Use it as `async with`, or call `close`.
+
+    base_url     LINEAR_API_URL; GraphQL is at /graphql, tokens at /oauth/token
+    credentials  see `open_linear`
+    governor     shared by all who use the same token; one of its own when None
+    deadline_s   for a call as a whole, the wait for the governor and a token included
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Credentials,
+        *,
+        clock: Clock | None = None,
+        governor: Governor | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._url = base_url.rstrip("/") + "/graphql"
+        self._credentials = credentials
+        self._clock = clock or SystemClock()
+        self.governor = governor or Governor(self._clock)
+        self._deadline_s = deadline_s
+        self._http_pool: aiohttp.ClientSession | None = None
+        self._viewer: Viewer | None = None
+        self._started_states: dict[str, tuple[str | None, float]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.governor.close()
+        if self._http_pool is not None:
+            await self._http_pool.close()
+            self._http_pool = None
+
+    # ── what we do ───────────────────────────────────────────────────────
+    async def post(
+        self,
+        session: SessionId,
+        activity_id: ActivityId,
+        activity: Activity,
+        *,
+        priority: Priority | None = None,
+        link: str | None = None,
+    ) -> Literal["written", "already_there"]:
+        """Show an activity in a session. Repeating it is safe: the id is ours.
+
+        priority  by the kind of the activity when None
+        link      where the whole text is, for the note under a shortened one
+        Raises    Dropped for a fleeting one while the budget is low; LinearError
+        """
+        written = outbound.activity_input(session, activity_id, activity, link=link, own=self._viewer)
+        try:
+            data = await self._ask(
+                "ActivityCreate",
+                {"input": written},
+                priority_of(activity) if priority is None else priority,
+                own_id=True,
+            )
+        except DuplicateWrite:
+            return "already_there"
+        _check_success(data)
+        return "written"
+
+    async def show_plan(self, session: SessionId, items: Sequence[Todo]) -> None:
+        """Replace the plan of a session. Raises LinearError."""
+        variables = {"id": session, "input": outbound.plan_input(items)}
+        _check_success(await self._ask("SessionUpdate", variables, Priority.PLAN))
+
+    async def add_links(self, session: SessionId, links: Sequence[Link]) -> None:
+        """Add links to a session; one that is there already is a success. Raises LinearError."""
+        variables = {"id": session, "input": outbound.links_input(links)}
+        try:
+            _check_success(await self._ask("SessionUpdate", variables, Priority.ACK, own_id=True))
+        except DuplicateWrite:
+            return
+
+    async def begin_issue(self, issue: IssueId, *, start: bool, delegate: bool) -> Issue | None:
+        """Move an issue that has not begun to its team's first started state, and become its delegate if it has none.
+
+        start, delegate  each only if asked for; never touches the assignee
+        Returns          the issue as it was read before, None when nothing was asked for
+        Raises           LinearError
+        """
+        if not (start or delegate):
+            return None
+        read = await self.issue(issue)
+        us = (await self.viewer()).id if delegate and read.delegate is None else None
+        state = await self._started_state(read.team_id) if start and outbound.may_begin(read) else None
+        changes = outbound.begin_input(read, started_state=state, delegate=us)
+        if changes:
+            _check_success(await self._ask("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN))
+        return read
+
+    # ── what we ask ──────────────────────────────────────────────────────
+    async def issue(self, issue: IssueId) -> Issue:
+        """Read an issue. Raises LinearError, not retryable when there is none that we may see."""
+        found = (await self._read("Issue", {"id": issue}, wire.IssueReply)).issue
+        if found is None:
+            raise LinearError("Linear has no such issue for us.", retryable=False)
+        return Issue(
+            id=IssueId(found.id),
+            key=found.identifier,
+            title=found.title,
+            url=found.url,
+            team_id=found.team.id if found.team else "",
+            team_key=found.team.key if found.team else "",
+            description=found.description or "",
+            branch_name=found.branch_name or None,
+            state_type=found.state.type if found.state else None,
+            delegate=UserId(found.delegate.id) if found.delegate else None,
+        )
+
+    async def viewer(self) -> Viewer:
+        """Who we are; asked once, then remembered. Raises LinearError."""
+        if self._viewer is None:
+            found = (await self._read("Viewer", {}, wire.ViewerReply)).viewer
+            self._viewer = Viewer(
+                id=UserId(found.id),
+                name=found.name,
+                display_name=found.display_name,
+                url=found.url,
+                organization=OrganizationId(found.organization.id),
+                url_key=found.organization.url_key,
+            )
+        return self._viewer
+
+    async def _started_state(self, team_id: str) -> str | None:
+        """The id of the team's started state with the lowest position; None when it has none."""
+        if not team_id:
+            return None
+        state, until = self._started_states.get(team_id, (None, 0.0))
+        if self._clock.now() < until:
+            return state
+        team = (await self._read("TeamStartedStates", {"id": team_id}, wire.TeamStatesReply)).team
+        started = [known for known in (team.states.nodes if team else ()) if known.type == "started"]
+        state = min(started, key=lambda known: known.position).id if started else None
+        if len(self._started_states) >= _STATES_KEPT:
+            self._started_states.clear()
+        self._started_states[team_id] = (state, self._clock.now() + _STATES_KEPT_S)
+        return state
+
+    # ── how ──────────────────────────────────────────────────────────────
+    async def _read(self, document: str, variables: Mapping[str, object], shape: type[Reply]) -> Reply:
+        data = await self._ask(document, variables, Priority.ACK)
+        try:
+            return msgspec.convert(data, shape)
+        except msgspec.ValidationError as error:
+            raise LinearError(f"Linear's reply to {document} has another shape than documented: {error}") from None
+
+    async def _ask(
+        self, document: str, variables: Mapping[str, object], priority: Priority, *, own_id: bool = False
+    ) -> dict[str, Any]:
+        """One request, within the deadline; with a fresh token once more when Linear rejects the first."""
+        body = request_body(document, variables)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                authorization = await self._credentials.authorization(self._http())
+                try:
+                    return await self._send(body, authorization, priority, own_id=own_id)
+                except Unauthorized:
+                    if not self._credentials.reject(authorization):
+                        raise
+                authorization = await self._credentials.authorization(self._http())
+                return await self._send(body, authorization, priority, own_id=own_id)
+        except TimeoutError:
+            raise LinearError(f"Linear did not answer within {self._deadline_s:g} s.") from None
+
+    async def _send(self, body: bytes, authorization: str, priority: Priority, *, own_id: bool) -> dict[str, Any]:
+        await self.governor.admit(priority, patience_s=self._deadline_s)
+        quota = Quota()
+        try:
+            status, headers, reply = await self._exchange(body, authorization)
+            quota = read_quota(headers)
+        finally:
+            self.governor.answered(quota)
+        answer = decipher(status, headers, reply, now=self._clock.now(), own_id=own_id)
+        if isinstance(answer, RateLimited):
+            self.governor.refused(answer.retry_after_s)
+        if isinstance(answer, LinearError):
+            raise answer
+        return answer
+
+    async def _exchange(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            return await self._exchange_once(body, authorization)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            # Most often a kept connection that the other side has closed meanwhile. Every request of ours may be
+            # repeated, so it is, at once; aiohttp does it for GET only.
+            pass
+        except aiohttp.ClientError as error:
+            raise _unreachable(error) from None
+        try:
+            return await self._exchange_once(body, authorization)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise _unreachable(error) from None
+
+    async def _exchange_once(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        async with self._http().post(self._url, data=body, headers=headers, allow_redirects=False) as reply:
+            return reply.status, reply.headers, await read_bounded(reply, _REPLY_LIMIT)
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._http_pool is None:
+            self._http_pool = open_pool()
+        return self._http_pool
+
+
+def open_linear(
+    base_url: str,
+    *,
+    access_token: str = "",
+    client_id: str = "",
+    client_secret: str = "",
+    clock: Clock | None = None,
+    governor: Governor | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> Linear:
+    """A client for a token, or for the app's id and secret; the token counts when both are given."""
+    clock = clock or SystemClock()
+    credentials: Credentials
+    if access_token:
+        credentials = GivenToken(access_token)
+    else:
+        credentials = ClientCredentials(base_url.rstrip("/") + "/oauth/token", client_id, client_secret, clock)
+    return Linear(base_url, credentials, clock=clock, governor=governor, deadline_s=deadline_s)
+
+
+def priority_of(activity: Activity) -> Priority:
+    """How urgent an activity is by its kind. A thought may be the acknowledgement that Linear waits for."""
+    if is_final(activity):
+        return Priority.FINAL
+    if is_fleeting(activity):
+        return Priority.EPHEMERAL
+    match activity:
+        case Elicitation():
+            return Priority.ASK
+        case Thought():
+            return Priority.ACK
+        case _:
+            return Priority.ACTION
+
+
+def _unreachable(error: Exception) -> LinearError:
+    return LinearError(f"Linear cannot be reached: {type(error).__name__}")
+
+
+def _check_success(data: dict[str, Any]) -> None:
+    if not any(isinstance(payload, dict) and payload.get("success") is True for payload in data.values()):
+        raise LinearError("Linear did not carry out the change and gave no reason.")

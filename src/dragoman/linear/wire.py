@@ -1,0 +1,210 @@
+"""Linear's spelling: the parts of webhook bodies and GraphQL replies that we read, and nothing else.
+
+Whatever Linear may leave out or send as null has a default here; unknown fields and unknown types are passed over.
+
+Source  Linear's public GraphQL schema, types *WebhookPayload; linear.app/developers/webhooks
+"""
+
+from __future__ import annotations
+
+from typing import dataclass_transform
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+# Type checkers do not inherit `frozen` from a Struct base: this says it once for all subclasses.
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Wire(Struct, frozen=True, rename="camel", kw_only=True):
+    """Base of what Linear sends."""
+
+
+# ── webhooks ─────────────────────────────────────────────────────────────
+class User(Wire):
+    id: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
+class Team(Wire):
+    id: str | None = None
+    key: str | None = None
+    parent_id: str | None = None
+
+
+class Issue(Wire):
+    """The issue of an agent session or notification: no labels, state, delegate or project."""
+
+    id: str | None = None
+    identifier: str | None = None
+    title: str | None = None
+    description: str | None = None
+    url: str | None = None
+    team_id: str | None = None
+    team: Team | None = None
+
+
+class Comment(Wire):
+    id: str | None = None
+    body: str | None = None
+
+
+class GuidanceOrigin(Wire):
+    type: str | None = None
+    team: Team | None = None
+
+
+class GuidanceRule(Wire):
+    body: str | None = None
+    origin: GuidanceOrigin | None = None
+
+
+class AgentSession(Wire):
+    id: str | None = None
+    created_at: str | None = None
+    creator_id: str | None = None
+    creator: User | None = None
+    issue: Issue | None = None
+    comment: Comment | None = None  # the ROOT comment of the thread, not always the mention
+    source_comment_id: str | None = None
+
+
+class ActivityContent(Wire):
+    type: str | None = None
+    body: str | None = None
+    signal: str | None = None  # not in the types; one agent in the wild looks here, too
+
+
+class AgentActivity(Wire):
+    id: str | None = None
+    created_at: str | None = None
+    agent_session_id: str | None = None
+    content: ActivityContent | None = None
+    signal: str | None = None
+    user_id: str | None = None
+    user: User | None = None
+
+
+class Notification(Wire):
+    id: str | None = None
+    actor_id: str | None = None
+    issue_id: str | None = None
+    issue: Issue | None = None
+
+
+class WorkflowState(Wire):
+    type: str | None = None
+
+
+class Entity(Wire):
+    """`data` of a change to an issue."""
+
+    id: str | None = None
+    updated_at: str | None = None
+    delegate_id: str | None = None
+    state: WorkflowState | None = None
+
+
+class UpdatedFrom(Wire):
+    """Previous values of what changed; absent = did not change, null = was not set."""
+
+    state_id: str | UnsetType | None = UNSET
+    delegate_id: str | UnsetType | None = UNSET
+
+
+class Actor(Wire):
+    id: str | None = None
+
+
+class Payload(Wire):
+    """Any webhook body. Which fields are there depends on `type` and `action`; read by `inbound`."""
+
+    type: str | None = None
+    action: str | None = None
+    created_at: str | None = None
+    organization_id: str | None = None
+    app_user_id: str | None = None
+    webhook_timestamp: float | None = None  # ms since the epoch
+    agent_session: AgentSession | None = None
+    agent_activity: AgentActivity | None = None
+    prompt_context: str | None = None
+    previous_comments: list[Comment] | None = None
+    guidance: list[GuidanceRule] | None = None
+    notification: Notification | None = None
+    actor: Actor | None = None
+    data: Entity | None = None
+    updated_from: UpdatedFrom | None = None
+
+
+# ── replies ──────────────────────────────────────────────────────────────
+class Named(Wire):
+    id: str
+
+
+class RepliedState(Wire):
+    id: str
+    type: str
+    position: float = 0.0
+
+
+class RepliedTeam(Wire):
+    id: str
+    key: str
+
+
+class RepliedIssue(Wire):
+    id: str
+    identifier: str
+    title: str
+    url: str = ""
+    description: str | None = None
+    branch_name: str | None = None
+    state: RepliedState | None = None
+    team: RepliedTeam | None = None
+    delegate: Named | None = None
+
+
+class IssueReply(Wire):
+    issue: RepliedIssue | None = None
+
+
+class StateNodes(Wire):
+    nodes: list[RepliedState]
+
+
+class TeamStates(Wire):
+    states: StateNodes
+
+
+class TeamStatesReply(Wire):
+    team: TeamStates | None = None
+
+
+class RepliedOrganization(Wire):
+    id: str
+    url_key: str = ""
+
+
+class RepliedViewer(Wire):
+    id: str
+    organization: RepliedOrganization
+    name: str = ""
+    display_name: str = ""
+    url: str = ""
+
+
+class ViewerReply(Wire):
+    viewer: RepliedViewer
+
+
+class TokenReply(Wire, rename=None):
+    """The answer of /oauth/token."""
+
+    access_token: str
+    expires_in: float = 86_399.0  # seconds
+
+
+class TokenRefusal(Wire, rename=None):
+    """The answer of /oauth/token when it says no."""
+
+    error: str = ""
+    error_description: str = ""

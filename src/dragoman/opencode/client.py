@@ -1,0 +1,345 @@
+"""What we ask of OpenCode, one method for each route that we use.
+
+Every call has a deadline, names the directory it is about, and checks that what came back is JSON: an unknown path of
+OpenCode answers 200 with a web page, which is also what a server of another dialect would do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError
+from dragoman.ids import AgentThread, AskId, MessageId, PartId
+from dragoman.opencode import wire
+from dragoman.opencode.picture import Snapshot
+
+T = TypeVar("T")
+Rule = Mapping[str, str]  # {"permission", "pattern", "action": allow | ask | deny}; the last that matches wins
+
+USER: Final = "opencode"  # OpenCode's own name for the one user of a server with a password
+CALL_DEADLINE_S: Final = 15.0
+PROMPT_DEADLINE_S: Final = 30.0  # the first prompt of a fresh process takes seconds longer than the rest
+ADMITTED_WITHIN_S: Final = 3.0
+_METADATA_KEY: Final = "dragoman"
+_FIRST_PAGE: Final = 40  # messages; grown until the page reaches back far enough
+_LARGEST_PAGE: Final = 25_000
+_QUIET: Final = wire.Status("idle")
+
+
+class OpenCode:
+    """A client of one OpenCode server.
+
+    url       its base, "http://127.0.0.1:24096"
+    password  of the Basic user `opencode`; None when the server has none
+    http      a session to use, closed by whoever made it; None makes one of our own
+    """
+
+    def __init__(self, url: str, password: str | None, http: aiohttp.ClientSession | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._auth = {"authorization": aiohttp.encode_basic_auth(USER, password)} if password else {}
+        self._http = http
+        self._owned = http is None
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """The HTTP session, made at first use because it belongs to the running loop."""
+        if self._http is None:
+            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64), trust_env=False)
+        return self._http
+
+    @property
+    def auth(self) -> Mapping[str, str]:
+        """The header with the credentials, for the event stream; empty without a password."""
+        return self._auth
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        if self._owned and self._http is not None:
+            await self._http.close()
+            self._http = None
+
+    # ── the server ───────────────────────────────────────────────────────
+    async def health(self, deadline_s: float = 2.0) -> str:
+        """The version of the server.
+
+        Raises  OpenCodeDown when it does not answer; OpenCodeError when what answers is no OpenCode of the v1 routes
+        """
+        said = await self._read("GET", "/global/health", None, msgspec.json.Decoder(wire.Health).decode, deadline_s)
+        if not said.healthy:
+            raise OpenCodeError("OpenCode says that it is not healthy")
+        return said.version
+
+    async def providers(self, directory: str) -> tuple[str, ...]:
+        """The models that the server offers in a directory, as "provider/model"."""
+        said = await self._read("GET", "/config/providers", directory, msgspec.json.Decoder(_Providers).decode, 30.0)
+        return tuple(f"{provider.id}/{model}" for provider in said.providers for model in provider.models)
+
+    async def dispose(self, directory: str) -> None:
+        """Free what the server keeps in memory for a directory. Cuts whatever runs there."""
+        await self._call("POST", "/instance/dispose", directory)
+
+    # ── threads ──────────────────────────────────────────────────────────
+    async def find_thread(self, directory: str, key: str) -> AgentThread | None:
+        """The thread that was created with `key`, if any: creating one has no id of ours, so look before."""
+        found = await self._read(
+            "GET", f"/session?search={quote(key, safe='')}&limit=50", directory, wire.decode_sessions
+        )
+        for session in found:
+            if (session.metadata or {}).get(_METADATA_KEY) == key or session.title.endswith(key):
+                return AgentThread(session.id)
+        return None
+
+    async def create_thread(self, directory: str, title: str, key: str, rules: Sequence[Rule] = ()) -> AgentThread:
+        """Create a thread whose commands run in `directory`.
+
+        key    ours; stands in the title, by which OpenCode can search, and in the metadata
+        rules  permissions of this thread on top of the server's
+        """
+        body: dict[str, object] = {"title": f"{title} · {key}" if title else key, "metadata": {_METADATA_KEY: key}}
+        if rules:
+            body["permission"] = [dict(rule) for rule in rules]
+        made = await self._read("POST", "/session", directory, wire.decode_session, PROMPT_DEADLINE_S, body)
+        return AgentThread(made.id)
+
+    async def thread_exists(self, thread: AgentThread, directory: str) -> bool:
+        """Whether the server knows the thread."""
+        try:
+            await self._read("GET", f"/session/{thread}", directory, wire.decode_session)
+        except NotFound:
+            return False
+        return True
+
+    async def children(self, thread: AgentThread, directory: str) -> tuple[AgentThread, ...]:
+        """The threads of the sub-agents of a thread."""
+        found = await self._read("GET", f"/session/{thread}/children", directory, wire.decode_sessions)
+        return tuple(AgentThread(session.id) for session in found)
+
+    async def statuses(self, directory: str) -> dict[str, wire.Status]:
+        """The threads of a directory that are not idle."""
+        return await self._read("GET", "/session/status", directory, wire.decode_statuses)
+
+    # ── prompts and messages ─────────────────────────────────────────────
+    async def message(self, thread: AgentThread, directory: str, message_id: MessageId) -> wire.Message | None:
+        """One message; None when the thread has no such (then a prompt was not admitted)."""
+        try:
+            return await self._read("GET", f"/session/{thread}/message/{message_id}", directory, wire.decode_message)
+        except NotFound:
+            return None
+
+    async def messages(self, thread: AgentThread, directory: str, limit: int) -> list[wire.Message]:
+        """The newest `limit` messages, oldest of them first."""
+        path = f"/session/{thread}/message?limit={limit}"
+        return await self._read("GET", path, directory, wire.decode_messages)
+
+    async def prompt(
+        self,
+        thread: AgentThread,
+        directory: str,
+        message_id: MessageId,
+        part_id: PartId,
+        text: str,
+        model: str | None,
+        agent: str,
+    ) -> None:
+        """Give the thread a message of ours and see that it is there.
+
+        Sent again with the same ids it is absorbed while it is the thread's last user message, or resumes its run when
+        that was cut; after a newer one it would be answered once more: ask `message` first.
+
+        model   "provider/model"; None leaves it to the server's configuration
+        Raises  OpenCodeDown (it may have been admitted), OpenCodeError not retryable when nothing was stored
+        """
+        body: dict[str, object] = {
+            "messageID": message_id,
+            "agent": agent,
+            "parts": [{"id": part_id, "type": "text", "text": text}],
+        }
+        if model:
+            provider, _, name = model.partition("/")
+            body["model"] = {"providerID": provider, "modelID": name}
+        await self._call("POST", f"/session/{thread}/prompt_async", directory, PROMPT_DEADLINE_S, body)
+        deadline = time.monotonic() + ADMITTED_WITHIN_S
+        while await self.message(thread, directory, message_id) is None:
+            if time.monotonic() > deadline:
+                raise OpenCodeError(
+                    f"OpenCode took the prompt but did not store it; does it have an agent called {agent!r}?",
+                    retryable=False,
+                )
+            await asyncio.sleep(0.1)
+
+    async def abort(self, thread: AgentThread, directory: str) -> None:
+        """Ask the thread to stop. Says nothing about whether it did: see stopping.stop_run."""
+        await self._call("POST", f"/session/{thread}/abort", directory, 5.0)
+
+    async def snapshot(self, thread: AgentThread, directory: str, since: MessageId) -> Snapshot:
+        """All that a RunView needs, with the messages from `since` on.
+
+        The status is read before the messages: were it the other way round, a run that ends between the two reads
+        would look as if it had been cut.
+        """
+        at = time.time()
+        statuses, permissions, questions, children = await asyncio.gather(
+            self.statuses(directory),
+            self._read("GET", "/permission", directory, wire.decode_permissions),
+            self._read("GET", "/question", directory, wire.decode_questions),
+            self.children(thread, directory),
+        )
+        limit = _FIRST_PAGE
+        messages = await self.messages(thread, directory, limit)
+        while len(messages) >= limit < _LARGEST_PAGE and all(message.info.id != since for message in messages):
+            limit *= 5
+            messages = await self.messages(thread, directory, limit)
+        return Snapshot(
+            at=at,
+            status=statuses.get(thread, _QUIET),
+            messages=messages,
+            permissions=permissions,
+            questions=questions,
+            children={child: statuses.get(child, _QUIET) for child in children},
+        )
+
+    async def file_content(self, directory: str, path: str) -> str:
+        """What the server reads in a file of a directory; it shows whether both of us see the same disk.
+
+        path  relative to the directory
+        """
+        said = await self._read(
+            "GET", f"/file/content?path={quote(path, safe='')}", directory, msgspec.json.Decoder(_FileContent).decode
+        )
+        return said.content
+
+    # ── asks ─────────────────────────────────────────────────────────────
+    async def pending(self, directory: str) -> tuple[AskId, ...]:
+        """Permissions and questions that the server lists; those of aborted runs linger there."""
+        permissions = await self._read("GET", "/permission", directory, wire.decode_permissions)
+        questions = await self._read("GET", "/question", directory, wire.decode_questions)
+        return tuple(AskId(known) for known in [*(p.id for p in permissions), *(q.id for q in questions)])
+
+    async def reply_permission(
+        self,
+        ask: AskId,
+        thread: AgentThread,
+        directory: str,
+        reply: Literal["once", "always", "reject"],
+        message: str = "",
+    ) -> None:
+        """Answer a permission. A rejection without a message ends the run; with one the agent reads it and goes on.
+
+        Raises  NotFound when it was answered already, or the server that asked is gone
+        """
+        body: dict[str, object] = {"reply": reply}
+        if message:
+            body["message"] = message
+        await self._call("POST", f"/permission/{ask}/reply", directory, CALL_DEADLINE_S, body)
+
+    async def reply_question(
+        self, ask: AskId, thread: AgentThread, directory: str, answers: Sequence[Sequence[str]]
+    ) -> None:
+        """Answer each question of an ask with labels or free text. Raises NotFound as `reply_permission` does."""
+        body: dict[str, object] = {"answers": [list(answer) for answer in answers]}
+        await self._call("POST", f"/question/{ask}/reply", directory, CALL_DEADLINE_S, body)
+
+    async def reject_question(self, ask: AskId, thread: AgentThread, directory: str) -> None:
+        """Dismiss a question, which ends the run."""
+        await self._call("POST", f"/question/{ask}/reject", directory)
+
+    # ── the wire ─────────────────────────────────────────────────────────
+    async def _read(
+        self,
+        method: str,
+        path: str,
+        directory: str | None,
+        decode: Callable[[bytes], T],
+        deadline_s: float = CALL_DEADLINE_S,
+        body: Mapping[str, object] | None = None,
+    ) -> T:
+        content = await self._call(method, path, directory, deadline_s, body, json_wanted=True)
+        try:
+            return decode(content)
+        except msgspec.MsgspecError as error:
+            raise OpenCodeError(
+                f"OpenCode's answer to {method} {_bare(path)} is not what 1.18 sends: {error}", retryable=False
+            ) from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        directory: str | None,
+        deadline_s: float = CALL_DEADLINE_S,
+        body: Mapping[str, object] | None = None,
+        *,
+        json_wanted: bool = False,
+    ) -> bytes:
+        headers = dict(self._auth)
+        if directory is not None:
+            headers["x-opencode-directory"] = quote(directory, safe="/")
+        if body is not None:
+            headers["content-type"] = "application/json"
+        what = f"{method} {_bare(path)}"
+        try:
+            async with self.http.request(
+                method,
+                self.url + path,
+                headers=headers,
+                data=None if body is None else msgspec.json.encode(body),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=deadline_s),
+            ) as answer:
+                content = await answer.read()
+                status, kind = answer.status, answer.content_type
+        except TimeoutError as error:
+            raise OpenCodeDown(f"OpenCode did not answer {what} within {deadline_s:g} s") from error
+        except aiohttp.ClientError as error:
+            raise OpenCodeDown(f"OpenCode could not be reached for {what}: {type(error).__name__}") from error
+        if status >= 300:
+            raise _refusal(status, content, what)
+        if json_wanted and kind != "application/json":
+            raise OpenCodeError(
+                f"{self.url} answered {what} with {kind}, not JSON: "
+                "it is no OpenCode server of version 1.18, or the address has a path too many",
+                retryable=False,
+            )
+        return content
+
+
+class _FileContent(msgspec.Struct, frozen=True):
+    content: str = ""
+
+
+class _Provider(msgspec.Struct, frozen=True):
+    id: str
+    models: dict[str, msgspec.Raw] = {}
+
+
+class _Providers(msgspec.Struct, frozen=True):
+    providers: list[_Provider]
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0]
+
+
+def _refusal(status: int, content: bytes, what: str) -> OpenCodeError:
+    try:
+        said = msgspec.json.decode(content, type=wire.Refusal)
+    except msgspec.MsgspecError:
+        said = wire.Refusal()
+    name = said.name or said.tag
+    detail = said.message or said.data.message or name or "no reason given"
+    if status == 404:
+        return NotFound(f"OpenCode does not know it ({what}): {detail}")
+    if status in (401, 403):
+        return OpenCodeError(
+            f"OpenCode refused the password ({what}). Set OPENCODE_SESSION_TOKEN to its OPENCODE_SERVER_PASSWORD.",
+            retryable=False,
+        )
+    busy = status in {409, 429} or status >= 500
+    return OpenCodeError(f"OpenCode answered {what} with {status}: {detail}"[:500], retryable=busy)

@@ -1,0 +1,331 @@
+"""What we read of OpenCode's JSON, spelled as on the wire.
+
+Only what we use is named; unknown fields are skipped, unknown kinds of parts and events are harmless. A field whose
+type is a tool's own business (`metadata`) is `object` and looked at with isinstance.
+
+Source  the OpenAPI document that `GET /doc` of 1.18.33 serves
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Raw, Struct, field, json
+from msgspec import ValidationError as WireError
+
+__all__ = ["WireError"]
+
+
+# ── messages and their parts ─────────────────────────────────────────────
+class Span(Struct, frozen=True):
+    """Milliseconds since the epoch. Parts have start and end, messages created and completed."""
+
+    start: float | None = None
+    end: float | None = None
+    created: float | None = None
+    completed: float | None = None
+
+
+class ToolMetadata(Struct, frozen=True):
+    """What tools add on the side: running output (bash), a diff (edit, write, patch), a child session (task)."""
+
+    output: object = None
+    diff: object = None
+    sessionId: object = None
+    interrupted: object = None
+
+
+class ToolState(Struct, frozen=True):
+    """status: pending, running, completed, error."""
+
+    status: str
+    input: Raw = Raw(b"{}")
+    output: str | None = None
+    title: str | None = None
+    error: str | None = None
+    metadata: ToolMetadata | None = None
+
+
+class Part(Struct, frozen=True):
+    """A part of a message. type: text, reasoning, tool, compaction, step-start, step-finish, patch, file, …"""
+
+    id: str
+    messageID: str
+    type: str
+    sessionID: str = ""
+    text: str = ""
+    synthetic: bool = False
+    ignored: bool = False
+    time: Span | None = None
+    tool: str = ""
+    state: ToolState | None = None
+
+
+class ErrorData(Struct, frozen=True):
+    message: str = ""
+    statusCode: int | None = None
+    isRetryable: bool | None = None
+
+
+class MessageError(Struct, frozen=True):
+    """Why an assistant message, or a whole prompt, failed."""
+
+    name: str
+    data: ErrorData = ErrorData()
+
+
+class Cache(Struct, frozen=True):
+    read: float = 0
+    write: float = 0
+
+
+class Tokens(Struct, frozen=True):
+    input: float = 0
+    output: float = 0
+    reasoning: float = 0
+    cache: Cache = Cache()
+
+
+class MessageInfo(Struct, frozen=True):
+    """role user or assistant. `summary` is true on compaction's own messages (and an object on user messages)."""
+
+    id: str
+    role: str
+    sessionID: str = ""
+    parentID: str | None = None
+    time: Span = Span()
+    finish: str | None = None
+    error: MessageError | None = None
+    summary: object = None
+    cost: float = 0
+    tokens: Tokens = Tokens()
+
+
+class Message(Struct, frozen=True):
+    info: MessageInfo
+    parts: list[Part] = []
+
+
+# ── sessions, status, asks ───────────────────────────────────────────────
+class SessionInfo(Struct, frozen=True):
+    id: str
+    title: str = ""
+    directory: str = ""
+    parentID: str | None = None
+    metadata: dict[str, object] | None = None
+
+
+class Status(Struct, frozen=True):
+    """type: idle, busy, retry. `next` is when it tries again, milliseconds since the epoch."""
+
+    type: str
+    attempt: int = 0
+    message: str = ""
+    next: float = 0
+
+
+class Permission(Struct, frozen=True):
+    id: str
+    sessionID: str
+    permission: str = ""
+    patterns: list[str] = []
+    metadata: dict[str, object] = {}
+    always: list[str] = []
+
+
+class Option(Struct, frozen=True):
+    label: str
+    description: str = ""
+
+
+class QuestionInfo(Struct, frozen=True):
+    question: str
+    header: str = ""
+    options: list[Option] = []
+    multiple: bool = False
+
+
+class QuestionRequest(Struct, frozen=True):
+    id: str
+    sessionID: str
+    questions: list[QuestionInfo] = []
+
+
+class TodoItem(Struct, frozen=True):
+    content: str
+    status: str = "pending"
+
+
+class TodoInput(Struct, frozen=True):
+    """The arguments of the `todowrite` tool: the whole plan each time."""
+
+    todos: list[TodoItem]
+
+
+class Health(Struct, frozen=True):
+    healthy: bool
+    version: str = ""
+
+
+class Refusal(Struct, frozen=True):
+    """Both shapes of an error body: {name, data: {message}} and {_tag, message}."""
+
+    name: str = ""
+    data: ErrorData = ErrorData()
+    tag: str = field(default="", name="_tag")
+    message: str = ""
+
+
+# ── events of /global/event ──────────────────────────────────────────────
+class PartProperties(Struct, frozen=True):
+    part: Part
+
+
+class MessageProperties(Struct, frozen=True):
+    info: MessageInfo
+
+
+class SessionProperties(Struct, frozen=True):
+    info: SessionInfo
+
+
+class StatusProperties(Struct, frozen=True):
+    sessionID: str
+    status: Status
+
+
+class ThreadProperties(Struct, frozen=True):
+    sessionID: str
+
+
+class ErrorProperties(Struct, frozen=True):
+    sessionID: str = ""
+    error: MessageError = MessageError("UnknownError")
+
+
+class ReplyProperties(Struct, frozen=True):
+    sessionID: str
+    requestID: str
+
+
+class PartUpdated(Struct, frozen=True, tag_field="type", tag="message.part.updated"):
+    properties: PartProperties
+
+
+class MessageUpdated(Struct, frozen=True, tag_field="type", tag="message.updated"):
+    properties: MessageProperties
+
+
+class SessionCreated(Struct, frozen=True, tag_field="type", tag="session.created"):
+    properties: SessionProperties
+
+
+class SessionStatus(Struct, frozen=True, tag_field="type", tag="session.status"):
+    properties: StatusProperties
+
+
+class SessionIdle(Struct, frozen=True, tag_field="type", tag="session.idle"):
+    properties: ThreadProperties
+
+
+class SessionError(Struct, frozen=True, tag_field="type", tag="session.error"):
+    properties: ErrorProperties
+
+
+class PermissionAsked(Struct, frozen=True, tag_field="type", tag="permission.asked"):
+    properties: Permission
+
+
+class PermissionReplied(Struct, frozen=True, tag_field="type", tag="permission.replied"):
+    properties: ReplyProperties
+
+
+class QuestionAsked(Struct, frozen=True, tag_field="type", tag="question.asked"):
+    properties: QuestionRequest
+
+
+class QuestionReplied(Struct, frozen=True, tag_field="type", tag="question.replied"):
+    properties: ReplyProperties
+
+
+class QuestionRejected(Struct, frozen=True, tag_field="type", tag="question.rejected"):
+    properties: ReplyProperties
+
+
+class Disposed(Struct, frozen=True, tag_field="type", tag="server.instance.disposed"):
+    """An instance was freed: whatever ran in its directory is over, and no event says so."""
+
+    properties: Raw = Raw(b"{}")
+
+
+WireEvent = (
+    PartUpdated
+    | MessageUpdated
+    | SessionCreated
+    | SessionStatus
+    | SessionIdle
+    | SessionError
+    | PermissionAsked
+    | PermissionReplied
+    | QuestionAsked
+    | QuestionReplied
+    | QuestionRejected
+    | Disposed
+)
+
+
+class Envelope(Struct, frozen=True):
+    """One event of the global stream; `directory` says which instance it belongs to ("" = the server itself)."""
+
+    payload: WireEvent
+    directory: str = ""
+
+
+# The kinds that are decoded. A name that is not here is dropped unread: OpenCode adds new ones in every release.
+KINDS: Final = frozenset(
+    str(kind.__struct_config__.tag).encode()
+    for kind in (
+        PartUpdated, MessageUpdated, SessionCreated, SessionStatus, SessionIdle, SessionError,
+        PermissionAsked, PermissionReplied, QuestionAsked, QuestionReplied, QuestionRejected, Disposed,
+    )
+)  # fmt: skip
+DELTA: Final = b"message.part.delta"
+
+_envelopes = json.Decoder(Envelope)
+_messages = json.Decoder(list[Message])
+_message = json.Decoder(Message)
+_statuses = json.Decoder(dict[str, Status])
+_permissions = json.Decoder(list[Permission])
+_questions = json.Decoder(list[QuestionRequest])
+_sessions = json.Decoder(list[SessionInfo])
+_session = json.Decoder(SessionInfo)
+
+decode_envelope = _envelopes.decode
+decode_messages = _messages.decode
+decode_message = _message.decode
+decode_statuses = _statuses.decode
+decode_permissions = _permissions.decode
+decode_questions = _questions.decode
+decode_sessions = _sessions.decode
+decode_session = _session.decode
+
+
+def peek(payload: bytes) -> tuple[bytes, bytes]:
+    """The kind and the session of an event, without decoding it: (b"message.updated", b"ses_…"); b"" = not there.
+
+    A streaming answer is thousands of deltas that tell us nothing: this costs less than a microsecond, decoding ten.
+    The kind is the first `type` in `payload`; `{"payload":{` cannot occur inside a JSON string unescaped.
+    """
+    start = payload.find(b'"payload":{')
+    if start < 0:
+        return b"", b""
+    kind = _string_after(payload, b'"type":"', start)
+    return kind, _string_after(payload, b'"sessionID":"', start)
+
+
+def _string_after(payload: bytes, key: bytes, start: int) -> bytes:
+    at = payload.find(key, start)
+    if at < 0:
+        return b""
+    at += len(key)
+    return payload[at : payload.find(b'"', at)]

@@ -1,0 +1,1 @@
+"""The neighbour git: trusted repositories, private workspaces, branches, pushes."""

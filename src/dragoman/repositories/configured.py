@@ -1,0 +1,78 @@
+"""The repositories that an operator configured: `[[repositories]]`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dragoman.errors import ConfigurationError
+from dragoman.record import Record
+from dragoman.repositories.git import mask_urls
+from dragoman.repositories.naming import is_branch_name
+from dragoman.repositories.remote import read_url
+
+
+class Repository(Record):
+    """One repository.
+
+    name         "owner/repo"; what people call it, and the key of our copy of it
+    url          anything git can fetch from: https, ssh, file, a local path. May hold a credential
+    default      used when nothing else names a repository; a single one is the default by itself
+    base_branch  the branch that work starts from; None: the default branch of the remote
+    """
+
+    name: str
+    url: str
+    default: bool = False
+    base_branch: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Repository(name={self.name!r}, url={mask_urls(self.url)!r}, default={self.default})"
+
+
+def problems_of(repositories: Sequence[Repository]) -> list[str]:
+    """Say what is wrong with them, one line each, none when all can be used; never with a credential in it."""
+    problems = [
+        f"[[repositories]]: the name {name!r} is used {count} times; give each repository its own"
+        for name, count in Counter(repository.name for repository in repositories).items()
+        if count > 1
+    ]
+    for repository in repositories:
+        where = f"[[repositories]] {repository.name!r}"
+        if not repository.name.strip() or not repository.name.isprintable():
+            problems.append(f"{where}: the name is empty or holds invisible characters; use owner/repo")
+        try:
+            read_url(repository.url)
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+        if repository.base_branch is not None and not is_branch_name(repository.base_branch):
+            problems.append(f"{where}: base_branch {repository.base_branch!r} is no name for a branch")
+    if sum(repository.default for repository in repositories) > 1:
+        names = ", ".join(repository.name for repository in repositories if repository.default)
+        problems.append(f"[[repositories]]: several have default = true ({names}); leave it at one")
+    return problems
+
+
+def choose_default(repositories: Sequence[Repository]) -> Repository:
+    """The repository to work in when nothing names one.
+
+    Raises  ConfigurationError when none is configured, or several and not exactly one of them is the default
+    """
+    marked = [repository for repository in repositories if repository.default]
+    match (len(repositories), marked):
+        case (0, _):
+            raise ConfigurationError(
+                [
+                    "No repository is configured. Add [[repositories]] with name and url to the file that DRAGOMAN_CONFIG names."
+                ]
+            )
+        case (1, _):
+            return repositories[0]
+        case (_, [only]):
+            return only
+        case (_, []):
+            names = ", ".join(repository.name for repository in repositories)
+            raise ConfigurationError([f"None of the repositories is the default ({names}). Set default = true in one."])
+        case _:
+            names = ", ".join(repository.name for repository in marked)
+            raise ConfigurationError([f"Several repositories have default = true ({names}). Leave it at one."])

@@ -1,0 +1,166 @@
+"""Where the OpenCode server is, and a client for it: one that we tend, or one that somebody else runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from dragoman import logs
+from dragoman.errors import OpenCodeDown, OpenCodeError, Refusal
+from dragoman.opencode.client import OpenCode
+from dragoman.opencode.server import Endpoint, ManagedServer
+
+_log = logs.get("agent_host")
+
+
+class AgentHost(Protocol):
+    """What the runtime needs of an OpenCode server."""
+
+    async def client(self) -> OpenCode:
+        """A client of the server that is up now; another object when it was restarted elsewhere.
+
+        Raises  OpenCodeDown when it is not up (yet); OpenCodeError; Refusal when it must not be used
+        """
+        ...
+
+
+class AttachedServer:
+    """A server that somebody else runs, on the same disk: that is proved before the first run.
+
+    workspaces_dir  our folder of workspaces, which the server must see under the same path
+    """
+
+    def __init__(self, url: str, password: str | None, workspaces_dir: Path) -> None:
+        self._client = OpenCode(url, password)
+        self._workspaces_dir = workspaces_dir
+        self._proved = False
+
+    @property
+    def state(self) -> str:
+        """"up" once it was seen, else why not."""
+        return "up" if self._proved else "has not answered yet"
+
+    async def client(self) -> OpenCode:
+        """The client; the first time after a proof."""
+        if not self._proved:
+            await self._client.health()
+            await self._prove_same_disk()
+            self._proved = True
+        return self._client
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._client.close()
+
+    async def _prove_same_disk(self) -> None:
+        nonce = secrets.token_hex(16)
+        proof = self._workspaces_dir / f".proof-{nonce[:8]}"
+        proof.write_text(nonce, encoding="ascii")
+        try:
+            seen = await self._client.file_content(str(self._workspaces_dir), proof.name)
+        except (OpenCodeDown, TimeoutError):
+            raise
+        except OpenCodeError as error:
+            seen = ""
+            _log.warning("same_disk.unreadable", error=str(error))
+        finally:
+            proof.unlink(missing_ok=True)
+        if seen.strip() != nonce:
+            raise Refusal(
+                f"The OpenCode server at {logs.masked(self._client.url)} does not see {self._workspaces_dir}, so it "
+                "cannot work in our workspaces. Run it on this machine, as a user who may read and write that folder "
+                "(DRAGOMAN_DATA_DIR), or leave OPENCODE_SESSION_API_URL empty and a server is started for you."
+            )
+
+
+RECYCLE_BYTES = 2 * 1024**3  # above this the server is started anew as soon as no run is open
+RECYCLE_LOOK_S = 30.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 15.0
+
+
+class TendedServer:
+    """A server that we start, watch, start anew when it dies, and recycle when it has grown large.
+
+    busy  whether a run is open: then it is not recycled, and left running when we go
+    """
+
+    def __init__(self, server: ManagedServer, busy: Callable[[], bool], *, keep: bool = True) -> None:
+        self._server = server
+        self._busy = busy
+        self._keep = keep
+        self._client: OpenCode | None = None
+        self._why = "OpenCode is starting"
+        self._known = asyncio.Event()  # the first start has come to something
+        self.endpoint: Endpoint | None = None
+
+    @property
+    def state(self) -> str:
+        """"up", or why it is not."""
+        return "up" if self._client is not None else self._why
+
+    @property
+    def sandbox_state(self) -> str:
+        """"bubblewrap", or why there is none."""
+        if self.endpoint is not None and self.endpoint.sandboxed:
+            return "bubblewrap"
+        return f"none: {self._server.sandbox_missing}" if self._server.sandbox_missing else "not started yet"
+
+    async def client(self) -> OpenCode:
+        """A client of the running server; waits for the first start, which takes seconds."""
+        await self._known.wait()
+        if self._client is None:
+            raise OpenCodeDown(self._why)
+        return self._client
+
+    async def run(self) -> None:
+        """Start and tend it until cancelled."""
+        await self._first_start()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._server.watch(self._told))
+            tasks.create_task(self._recycle())
+
+    async def close(self) -> None:
+        """Let go of it: ended when no run is open, else left running for the next process to adopt."""
+        if self._client is not None:
+            await self._client.close()
+        if self._keep and self._busy():
+            _log.info("opencode.left_running")
+            return
+        await self._server.stop()
+
+    async def _first_start(self) -> None:
+        wait_s = FIRST_RETRY_S
+        while self.endpoint is None:
+            try:
+                await self._told(await self._server.ensure())
+            except (Refusal, OpenCodeError, OSError) as error:
+                self._why = str(error)
+                _log.error("opencode.unstartable", error=str(error), again_in_s=wait_s)
+                self._known.set()
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_RETRY_S)
+
+    async def _told(self, endpoint: Endpoint | None) -> None:
+        old, self._client, self.endpoint = self._client, None, endpoint
+        if endpoint is not None:
+            logs.keep_secret([endpoint.password])
+            self._client = OpenCode(endpoint.url, endpoint.password)
+            self._known.set()
+        else:
+            self._why = "OpenCode has ended and is being started anew"
+        if old is not None:
+            with contextlib.suppress(OSError):
+                await old.close()
+
+    async def _recycle(self) -> None:
+        while True:
+            await asyncio.sleep(RECYCLE_LOOK_S)
+            size = self._server.rss_bytes()
+            if size > RECYCLE_BYTES and not self._busy() and self._client is not None:
+                _log.info("opencode.recycled", rss_mb=size >> 20)
+                await self._told(None)
+                await self._told(await self._server.recycle())

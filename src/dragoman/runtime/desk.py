@@ -1,0 +1,116 @@
+"""Which workspace a session works in. It knows the configured repositories and who holds which branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dragoman import logs
+from dragoman.core.session import Session, Workspace, live_turn
+from dragoman.errors import GitError
+from dragoman.ids import SessionId
+from dragoman.ledger import read
+from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.repositories.configured import Repository, choose_default
+from dragoman.repositories.naming import branch_name, session_ref
+from dragoman.repositories.trusted import TrustedRepository
+from dragoman.repositories.workspaces import ensure_workspace, save_branch
+
+FETCH_S = 120.0
+_log = logs.get("desk")
+
+
+class Desk:
+    """Makes and finds workspaces on this host.
+
+    workspaces_dir  writable to agents; trusted_dir is hidden from them
+    """
+
+    def __init__(
+        self, ledger: SqliteLedger, repositories: Sequence[Repository], *, workspaces_dir: Path, trusted_dir: Path
+    ) -> None:
+        self._ledger = ledger
+        self._repositories = tuple(repositories)
+        self._workspaces_dir = workspaces_dir
+        self._trusted: Mapping[str, TrustedRepository] = {
+            one.name: TrustedRepository(trusted_dir, one.name, one.url, base_branch=one.base_branch)
+            for one in repositories
+        }
+        self._held: dict[tuple[str, str], SessionId] = {}  # (repository, branch) of starts whose outcome is not told yet
+
+    async def workspace(self, session: Session) -> tuple[Workspace, tuple[str, ...]]:
+        """The workspace of a session, made if it is missing, and notes for the agent.
+
+        Raises  GitError when the repository cannot be fetched and there is no older copy; Refusal
+        """
+        repository = self._repository(session)
+        trusted = self._trusted[repository.name]
+        known = session.workspace
+        if known is not None and Path(known.directory).is_dir():
+            return known, ()
+        refreshed = await trusted.refresh(FETCH_S)
+        others = await self._other_sessions(session)
+        start_from = await self._earlier_work(trusted, others)
+        branch = known.branch if known else self._branch(session, repository, trusted.default_branch(), others)
+        made = await ensure_workspace(
+            trusted,
+            root=self._workspaces_dir,
+            session=session.id,
+            issue_key=session.issue.key if session.issue else None,
+            branch=branch,
+            start_from=start_from,
+        )
+        notes = (*made.notes, *((refreshed.note,) if refreshed.note else ()))
+        return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), notes
+
+    def _repository(self, session: Session) -> Repository:
+        if session.workspace is not None:
+            for one in self._repositories:
+                if one.name == session.workspace.repository:
+                    return one
+        return choose_default(self._repositories)
+
+    def _branch(self, session: Session, repository: Repository, base: str, others: Sequence[Session]) -> str:
+        taken = {base}
+        for other in others:
+            if other.workspace and other.workspace.repository == repository.name and live_turn(other):
+                taken.add(other.workspace.branch)
+        held = {branch for (name, branch), owner in self._held.items() if name == repository.name and owner != session.id}
+        issue = session.issue
+        branch = branch_name(
+            session=session.id,
+            issue_key=issue.key if issue else None,
+            title=issue.title if issue else "",
+            suggested=issue.branch_name if issue else None,
+            taken=taken | held,
+        )
+        self._held[(repository.name, branch)] = session.id
+        return branch
+
+    def told(self, session: Session) -> None:
+        """After each turn: once its workspace is on disk, or it rests, the session's branch need not be held here."""
+        if session.workspace is not None or live_turn(session) is None:
+            for key in [key for key, owner in self._held.items() if owner == session.id]:
+                del self._held[key]
+
+    async def _other_sessions(self, session: Session) -> list[Session]:
+        if session.issue is None:
+            return []
+        found = await self._ledger.read(read.sessions_of_issue, session.issue.id)
+        return [other for other in found if other.id != session.id]
+
+    async def _earlier_work(self, trusted: TrustedRepository, others: Sequence[Session]) -> str | None:
+        """The branch of the newest earlier session on the issue that rests, copied to where we may start from."""
+        for other in others:
+            place = other.workspace
+            if place is None or live_turn(other) is not None or place.repository != trusted.name:
+                continue
+            ref = session_ref(other.id)
+            try:
+                if Path(place.directory).is_dir() and await save_branch(trusted, place, ref):
+                    return ref
+            except GitError as error:
+                _log.warning("earlier_work.unreadable", session=other.id, error=str(error))
+            if await trusted.resolve(ref):
+                return ref
+        return None

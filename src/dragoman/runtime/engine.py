@@ -1,0 +1,159 @@
+"""The road in. Whoever hears something tells the engine; one transaction decides what follows, and then it is on disk.
+
+Webhooks, OpenCode's facts, timers and the outcomes of effects all come through here. Afterwards listeners (the
+follower) hear how the session stands, without a second look at the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from dragoman import logs
+from dragoman.core import step as machine
+from dragoman.core.events import AgentEvent, Event, SessionOpened
+from dragoman.core.limits import Rules
+from dragoman.core.session import Session, Step
+from dragoman.ids import HostId, OrganizationId, SessionId
+from dragoman.ledger import effects, read, turns
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.ledger.turns import Delivery, Outcome
+from dragoman.ledger.tx import Tx
+
+HOUR_S = 3600.0
+_log = logs.get("engine")
+
+
+class Listener(Protocol):
+    """Someone who wants to know how a session stands after each turn."""
+
+    def __call__(self, session: Session) -> None: ...
+
+
+class Engine:
+    """Hears events on behalf of one host.
+
+    host     new sessions belong to it
+    rules    the operator's limits, passed to the machine
+    crowd    most sessions of one issue within an hour; 0 = no cap
+    """
+
+    def __init__(self, ledger: SqliteLedger, *, host: HostId, rules: Rules, crowd: int) -> None:
+        self.ledger = ledger
+        self.host = host
+        self._rules = rules
+        self._crowd = crowd
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called after each turn, in the event loop."""
+        self._listeners.append(listener)
+
+    async def receive(
+        self,
+        session: SessionId,
+        organization: OrganizationId,
+        event: Event,
+        *,
+        keys: Sequence[str] = (),
+        delivery: Delivery | None = None,
+    ) -> Outcome:
+        """Hear something from Linear; a session that nobody knows is made.
+
+        Raises  LedgerError when it could not be put on disk: then it has not happened
+        """
+
+        def new() -> Session:
+            return Session(id=session, organization=organization, host=self.host)
+
+        outcome = await self.ledger.turn(
+            turns.receive,
+            session,
+            event,
+            keys=keys,
+            new=new,
+            gather=self._gather,
+            delivery=delivery,
+            turn_of=self._step,
+        )
+        return self._told(event, outcome)
+
+    async def tell(self, session: SessionId, event: Event, *, keys: Sequence[str] = ()) -> Outcome:
+        """Hear something of a session that must be known already."""
+        outcome = await self.ledger.turn(turns.receive, session, event, keys=keys, turn_of=self._step)
+        return self._told(event, outcome)
+
+    async def tell_all(self, session: SessionId, facts: Sequence[tuple[str, AgentEvent]]) -> None:
+        """Hear several facts of a run, each with its dedupe key, in one transaction."""
+
+        def hear(tx: Tx) -> list[Outcome]:
+            return [turns.receive(tx, session, fact, keys=(key,), turn_of=self._step) for key, fact in facts]
+
+        for (_, fact), outcome in zip(facts, await self.ledger.turn(hear), strict=True):
+            self._told(fact, outcome)
+
+    async def finish(self, claimed: Claimed, event: Event | None) -> bool:
+        """End an effect, together with what it brought; False when somebody else holds it by now."""
+        if event is None:
+            return await self.ledger.turn(effects.finish, claimed)
+        outcome = await self.ledger.turn(turns.finish_with, claimed, event, turn_of=self._step)
+        if outcome is None:
+            return False
+        self._told(event, outcome)
+        return True
+
+    async def park(self, claimed: Claimed, error: str, event: Event | None = None) -> bool:
+        """Give an effect up for good, together with what that means for the session."""
+        if event is None:
+            return await self.ledger.turn(effects.park, claimed, error)
+        outcome = await self.ledger.turn(turns.finish_with, claimed, event, error=error, turn_of=self._step)
+        if outcome is None:
+            return False
+        self._told(event, outcome)
+        return True
+
+    async def postpone(self, claimed: Claimed, after_s: float, error: str, event: Event | None = None) -> None:
+        """Try an effect again later; `event` tells the session why it waits."""
+
+        def put_off(tx: Tx) -> Outcome | None:
+            if not effects.retry(tx, claimed, after_s, error) or event is None or claimed.session is None:
+                return None
+            return turns.receive(tx, claimed.session, event, turn_of=self._step)
+
+        outcome = await self.ledger.turn(put_off)
+        if outcome is not None and event is not None:
+            self._told(event, outcome)
+
+    async def session(self, session: SessionId) -> Session | None:
+        """The session as it stands on disk."""
+        return await self.ledger.read(turns.load, session)
+
+    def _step(self, session: Session, event: Event, now: float) -> Step:
+        return machine.step(session, event, now, self._rules)
+
+    def _gather(self, tx: Tx, event: Event) -> Event:
+        """Add what only the ledger knows: how crowded the issue is."""
+        if not isinstance(event, SessionOpened) or event.issue is None or not self._crowd:
+            return event
+        crowd = read.count_sessions(tx, event.issue.id, tx.now - HOUR_S) + 1
+        return replace(event, crowd=crowd, limit=self._crowd)
+
+    def _told(self, event: Event, outcome: Outcome) -> Outcome:
+        if outcome.session is not None:
+            session = outcome.session
+            _log.info(
+                "event.heard",
+                event_kind=type(event).__name__,
+                session=session.id,
+                phase=type(session.phase).__name__,
+                turn=session.turns,
+                effects=outcome.effects,
+            )
+            for listener in self._listeners:
+                listener(session)
+        return outcome
+
+

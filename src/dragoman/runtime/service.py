@@ -1,0 +1,276 @@
+"""The running service: settings are unpacked here, the parts are put together, started, and stopped without loss."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import IO, Any
+
+from dragoman import logs
+from dragoman.config import Settings
+from dragoman.core.events import Event
+from dragoman.core.session import live_turn
+from dragoman.core.effects import Remind
+from dragoman.errors import OpenCodeError, Refusal, Theirs
+from dragoman.ids import HostId, SessionId
+from dragoman.ledger import cleanup, effects, hosts, pools, read
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.pools import Pool
+from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.ledger.tx import Tx
+from dragoman.linear.client import Linear, open_linear
+from dragoman.opencode.server import ManagedServer
+from dragoman.opencode.settings import read_operator_configuration
+from dragoman.runtime.agent_host import AttachedServer, TendedServer
+from dragoman.runtime.desk import Desk
+from dragoman.runtime.engine import Engine
+from dragoman.runtime.follower import Follower
+from dragoman.runtime.performers.agent import AgentWork
+from dragoman.runtime.performers.people import People
+from dragoman.runtime.tenant import Tenant
+from dragoman.runtime.workers import Perform, Workers
+
+BEAT_S = 10.0
+CLEANUP_S = 3_600.0
+STOP_S = 5.0  # for what is under way at SIGTERM
+_SIZES: dict[Pool, int] = {"linear": 32, "agent": 16, "abort": 16, "timers": 8, "system": 1}
+_log = logs.get("service")
+
+
+class Service:
+    """One process of one host. `async with` starts and stops it; `fatal` is set when it must not go on.
+
+    keep_opencode  leave a managed server running when runs are open at the end (a later process adopts it)
+    """
+
+    def __init__(self, settings: Settings, *, keep_opencode: bool = True) -> None:
+        self.settings = settings
+        self._keep_opencode = keep_opencode
+        self._tasks: list[asyncio.Task[None]] = []
+        self.fatal: asyncio.Future[Refusal] | None = None
+
+    async def start(self) -> None:
+        """Open the ledger and begin to work. Raises Refusal, ConfigurationError."""
+        settings = self.settings
+        logs.keep_secret(settings.secrets())
+        data = settings.data_dir
+        for folder in (data, data / "workspaces", data / "repositories"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+        self.fatal = asyncio.get_running_loop().create_future()
+        self._lock = _lock(data / "dragoman.lock")
+        self.host = _host_id(data / "host")
+        self.ledger = await SqliteLedger.open(settings.ledger_url)
+        await self.ledger.turn(effects.release_host, self.host)
+        self.engine = Engine(
+            self.ledger, host=self.host, rules=settings.rules, crowd=settings.max_per_issue_hour
+        )
+        self.linear: Linear = open_linear(
+            settings.linear_api_url,
+            access_token=settings.linear_access_token,
+            client_id=settings.linear_client_id,
+            client_secret=settings.linear_client_secret,
+        )
+        self.tenant = Tenant(self.linear, self.ledger)
+        self.agent_host = self._agent_host()
+        self.desk = Desk(
+            self.ledger,
+            settings.repositories,
+            workspaces_dir=data / "workspaces",
+            trusted_dir=data / "repositories",
+        )
+        self.engine.listen(self.desk.told)
+        self.follower = Follower(self.engine, self.agent_host)
+        people = People(self.linear, self._link_to)
+        agent = AgentWork(
+            self.engine,
+            self.agent_host,
+            self.desk,
+            model=settings.opencode_model or None,
+            agent=settings.opencode_agent,
+            places=settings.max_sessions,
+            is_ours=self.tenant.is_ours,
+        )
+        performers: dict[Pool, Perform] = {
+            "linear": people.perform,
+            "agent": agent.perform,
+            "abort": agent.perform,
+            "timers": _timer,
+            "system": self._job,
+        }
+        self._workers = [
+            Workers(self.engine, pool, size, performers[pool]) for pool, size in _SIZES.items()
+        ]
+        await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
+        self._spawn("follower", self.follower.run())
+        for workers in self._workers:
+            self._spawn("workers", workers.run())
+        self._spawn("beat", self._beat())
+        self._spawn("tenant", self.tenant.run())
+        if isinstance(self.agent_host, TendedServer):
+            self._spawn("opencode", self.agent_host.run())
+        else:
+            self._spawn("proof", self._prove())
+        _log.info("service.started", **settings.shown())
+
+    async def stop(self) -> None:
+        """Stop within ten seconds; everything that is not done is on disk and goes on after the next start."""
+        await asyncio.gather(*(workers.stop(STOP_S) for workers in self._workers))
+        busy = await self.ledger.read(read.open_runs, self.host)
+        self._open_at_end = any(live_turn(session) for session in busy)
+        await self.follower.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.agent_host.close()
+        await self.linear.close()
+        await self.ledger.close()
+        self._lock.close()
+        _log.info("service.stopped")
+
+    # ── what /readyz tells ───────────────────────────────────────────────
+    def opencode_state(self) -> str:
+        """Whether OpenCode is there, in a word."""
+        return self.agent_host.state
+
+    def sandbox_state(self) -> str:
+        """Whether the agent is held in by a sandbox."""
+        if not isinstance(self.agent_host, TendedServer):
+            return "not ours: OPENCODE_SESSION_API_URL names a server that somebody else runs"
+        return self.agent_host.sandbox_state
+
+    def troubles(self) -> list[str]:
+        """What an operator should look at."""
+        found = []
+        if self.opencode_state() != "up":
+            found.append(f"opencode: {self.opencode_state()}")
+        if self.sandbox_state().startswith("none"):
+            found.append(f"sandbox: {self.sandbox_state()}")
+        if self.tenant.organization is None:
+            found.append("linear: has not told yet who we are")
+        return found
+
+    # ── putting together ─────────────────────────────────────────────────
+    def _agent_host(self) -> AttachedServer | TendedServer:
+        settings = self.settings
+        workspaces = settings.data_dir / "workspaces"
+        if settings.opencode_url:
+            return AttachedServer(settings.opencode_url, settings.opencode_token or None, workspaces)
+        binary = settings.opencode_bin or shutil.which("opencode")
+        if not binary or not Path(binary).is_file():
+            raise Refusal(
+                f"OpenCode was not found ({binary or 'no `opencode` on PATH'}). Install it (npm install -g opencode-ai), "
+                "set OPENCODE_BIN to the program, or OPENCODE_SESSION_API_URL to a running server."
+            )
+        config = read_operator_configuration(Path(settings.opencode_config) if settings.opencode_config else None)
+        ledger_file = settings.ledger_url.partition(":///")[2]
+        ledger_files = [Path(ledger_file + end).absolute() for end in ("", "-wal", "-shm")] if ledger_file else []
+        server = ManagedServer(
+            Path(binary),
+            settings.data_dir,
+            workspaces,
+            config=config,
+            model=settings.opencode_model or None,
+            pass_on=settings.pass_env,
+            hidden=ledger_files,
+            sandboxing="off" if settings.sandbox == "off" else "auto",
+        )
+        self._open_at_end = False
+        return TendedServer(server, self._busy, keep=self._keep_opencode)
+
+    def _busy(self) -> bool:
+        return self._open_at_end or self.follower.open_runs > 0
+
+    def _link_to(self, session: SessionId) -> str | None:
+        base = self.settings.public_url
+        return f"{base}/sessions/{session}" if base else None
+
+    # ── tending ──────────────────────────────────────────────────────────
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that ends by itself is broken: better to end and be started again than to go silent."""
+        if task.cancelled() or self.fatal is None or self.fatal.done():
+            return
+        error = task.exception()
+        if isinstance(error, Refusal):
+            self.fatal.set_result(error)
+        elif error is not None:
+            _log.error("part.broke", part_name=task.get_name(), error=repr(error), exc_info=error)
+            self.fatal.set_result(Refusal(f"Something broke on our side ({task.get_name()}); the log has the details."))
+
+    async def _prove(self) -> None:
+        """With an attached server: as soon as it answers, see that it shares our disk."""
+        wait_s = 0.5
+        while True:
+            try:
+                await self.agent_host.client()
+            except OpenCodeError as error:
+                _log.warning("opencode.away", error=str(error), again_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(15.0, wait_s * 2)
+            else:
+                return
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self.ledger.turn(hosts.beat, self.host)
+            except Theirs as error:
+                _log.warning("beat.failed", error=str(error))
+            await asyncio.sleep(BEAT_S)
+
+    async def _job(self, claimed: Claimed) -> Event | None:
+        """What has to be done now and then; a job re-arms itself."""
+
+        def tidy(tx: Tx) -> int:
+            return cleanup.cleanup(tx)
+
+        removed = await self.ledger.turn(tidy)
+        _log.info("cleanup.done", removed=removed)
+        await self.ledger.turn(effects.finish, claimed)
+        await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
+        return None
+
+
+async def _timer(claimed: Claimed) -> Event | None:
+    """A timer is performed by telling what it was set for."""
+    effect = claimed.effect
+    return effect.event if isinstance(effect, Remind) else None
+
+
+def _lock(path: Path) -> IO[str]:
+    """One process of a data folder at a time."""
+    handle = path.open("a+", encoding="ascii")
+    path.chmod(0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.seek(0)
+        pid = handle.read().strip() or "unknown"
+        handle.close()
+        raise Refusal(
+            f"Another dragoman (pid {pid}) uses the data folder {path.parent}. Stop it, or set DRAGOMAN_DATA_DIR to another."
+        ) from None
+    handle.seek(0)
+    handle.truncate()
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _host_id(path: Path) -> HostId:
+    """The name of this data folder, made once."""
+    if not path.is_file():
+        path.write_text(f"{os.uname().nodename}-{os.urandom(4).hex()}", encoding="utf-8")
+        path.chmod(0o600)
+    return HostId(path.read_text(encoding="utf-8").strip())
+
+

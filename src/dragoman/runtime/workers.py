@@ -1,0 +1,182 @@
+"""The road out. A pool claims what is due, performs it and tells the outcome through the road in.
+
+A pool sleeps until a commit wakes it or the next effect falls due; it never polls. What it performs may be performed
+again after a crash: performers know that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from dragoman import logs
+from dragoman.core.events import Event
+from dragoman.core.retry import TOO_OLD_S, backoff
+from dragoman.errors import LedgerError, Theirs
+from dragoman.ledger import effects
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.pools import Pool
+from dragoman.ledger.tx import Tx
+from dragoman.runtime.engine import Engine
+
+LEASE_S = 30.0
+LONGEST_NAP_S = 15.0  # another process may have inserted something: look again now and then
+LEDGER_DOWN_NAP_S = 0.5
+
+_log = logs.get("workers")
+
+# Performs one effect; the event that tells its outcome, or None when nobody needs to hear of it.
+Perform = Callable[[Claimed], Awaitable[Event | None]]
+
+
+class Postponed(Exception):
+    """Not now. `event` tells the session why; `after_s` None = the usual backoff."""
+
+    def __init__(self, why: str, *, event: Event | None = None, after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.event = event
+        self.after_s = after_s
+
+
+class GivenUp(Exception):
+    """Never. The effect is parked and `event`, if any, tells the session what that means."""
+
+    def __init__(self, why: str, *, event: Event | None = None) -> None:
+        super().__init__(why)
+        self.event = event
+
+
+class Workers:
+    """One pool: up to `size` effects under way at a time."""
+
+    def __init__(self, engine: Engine, pool: Pool, size: int, perform: Perform) -> None:
+        self._engine = engine
+        self._pool = pool
+        self._size = size
+        self._perform = perform
+        self._woken = asyncio.Event()
+        self._under_way: dict[asyncio.Task[None], Claimed] = {}
+        self._stopping = False
+        engine.ledger.on_commit(self._wake)
+
+    async def run(self) -> None:
+        """Work until stopped."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while not self._stopping:
+                self._woken.clear()
+                try:
+                    nap = await self._take()
+                except LedgerError as error:
+                    _log.warning("claim.failed", pool=self._pool, error=str(error))
+                    nap = LEDGER_DOWN_NAP_S
+                if nap > 0:
+                    await self._nap(nap)
+        finally:
+            renewing.cancel()
+
+    async def stop(self, within_s: float) -> None:
+        """Claim nothing more; let what is under way end within the time, then let go of it: it falls due again."""
+        self._stopping = True
+        self._woken.set()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=within_s)
+        for task in list(self._under_way):
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _take(self) -> float:
+        """Claim what there is room for; how long to sleep then."""
+        room = self._size - len(self._under_way)
+        if room <= 0:
+            return LONGEST_NAP_S
+
+        def take(tx: Tx) -> tuple[list[Claimed], float | None]:
+            claimed = effects.claim(tx, self._pool, host=self._engine.host, limit=room, lease_s=LEASE_S)
+            due = effects.next_due(tx, self._pool, self._engine.host) if len(claimed) < room else None
+            return claimed, None if due is None else due - tx.now
+
+        claimed, due_in = await self._engine.ledger.turn(take)
+        for one in claimed:
+            task = asyncio.create_task(self._do(one))
+            self._under_way[task] = one
+            task.add_done_callback(self._done)
+        if len(claimed) == room:
+            return LONGEST_NAP_S
+        return LONGEST_NAP_S if due_in is None else min(LONGEST_NAP_S, max(0.0, due_in))
+
+    async def _do(self, claimed: Claimed) -> None:
+        kind = type(claimed.effect).__name__
+        try:
+            await self._attempt(claimed, kind)
+        except LedgerError as error:
+            # Not told: the claim ends by itself and the effect is performed again.
+            _log.warning("outcome.lost", effect=kind, n=claimed.n, error=str(error))
+
+    async def _attempt(self, claimed: Claimed, kind: str) -> None:
+        engine = self._engine
+        try:
+            event = await self._perform(claimed)
+        except Postponed as put_off:
+            wait_s = backoff(claimed.attempts) if put_off.after_s is None else put_off.after_s
+            await engine.postpone(claimed, wait_s, str(put_off), put_off.event)
+        except GivenUp as never:
+            _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(never))
+            await engine.park(claimed, str(never), never.event)
+        except LedgerError:
+            raise
+        except Theirs as error:
+            await self._after_refusal(claimed, kind, error)
+        except Exception as error:  # a bug of ours must not take the pool down; the effect is tried again, with care
+            _log.error("effect.broke", effect=kind, session=claimed.session, n=claimed.n, exc_info=True)
+            if claimed.attempts >= BROKEN_ATTEMPTS:
+                await engine.park(claimed, repr(error))
+            else:
+                await engine.postpone(claimed, backoff(claimed.attempts), repr(error))
+        else:
+            await engine.finish(claimed, event)
+            _log.debug("effect.done", effect=kind, session=claimed.session, n=claimed.n, attempts=claimed.attempts)
+
+    async def _after_refusal(self, claimed: Claimed, kind: str, error: Theirs) -> None:
+        too_old = claimed.until - LEASE_S - claimed.created_at > TOO_OLD_S
+        if not error.retryable or too_old:
+            _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(error))
+            await self._engine.park(claimed, str(error))
+            return
+        wait_s = backoff(claimed.attempts, error.retry_after_s)
+        _log.info("effect.postponed", effect=kind, session=claimed.session, n=claimed.n, wait_s=wait_s, error=str(error))
+        await self._engine.postpone(claimed, wait_s, str(error))
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.pop(task, None)
+        self._woken.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("worker.broke", pool=self._pool, error=repr(error))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            mine = list(self._under_way.values())
+            if mine:
+                try:
+                    await self._engine.ledger.turn(_renew_all, mine)
+                except LedgerError as error:
+                    _log.warning("renewal.failed", pool=self._pool, error=str(error))
+
+    async def _nap(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _wake(self, pools: frozenset[Pool]) -> None:
+        if self._pool in pools:
+            self._woken.set()
+
+
+BROKEN_ATTEMPTS = 5  # how often an effect that makes us fail is tried before it is parked
+
+
+def _renew_all(tx: Tx, mine: list[Claimed]) -> None:
+    for claimed in mine:
+        effects.renew(tx, claimed, LEASE_S)

@@ -1,0 +1,109 @@
+"""The few words of ASGI that we speak ourselves, and a server for them in our own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HEADER_TIMEOUT_MS = 5_000
+LISTEN_S = 10.0
+_TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
+_JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+async def send_text(send: Send, status: int, text: str) -> None:
+    """Answer with a line of text."""
+    body = text.encode()
+    await send({"type": "http.response.start", "status": status, "headers": [*_TEXT, _length(body)]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, value: object) -> None:
+    """Answer with JSON."""
+    body = msgspec.json.encode(value)
+    await send({"type": "http.response.start", "status": status, "headers": [*_JSON, _length(body)]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", str(len(body)).encode()
+
+
+class HttpServer:
+    """Serves an application on one address until stopped. Half-sent headers are cut after five seconds.
+
+    port  0 = a free one; `url` tells which
+    """
+
+    def __init__(self, application: Application, *, host: str, port: int) -> None:
+        self._application = application
+        self.host = host
+        self.port = port or free_port(host)
+        self._task: asyncio.Task[None] | None = None
+        self._server: Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken or not ours."""
+        with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as probe:
+            # The server underneath would only log that it could not bind.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((self.host, self.port))
+        self._server = Server(
+            self._application,
+            address=self.host,
+            port=self.port,
+            interface=Interfaces.ASGINL,
+            websockets=False,
+            backlog=1024,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+            log_enabled=False,
+        )
+        self._task = asyncio.create_task(self._server.serve())
+        async with asyncio.timeout(LISTEN_S):
+            while not await self._listening():
+                if self._task.done():
+                    raise OSError(f"cannot listen on {self.url}")
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Stop listening; open requests are cut."""
+        if self._server is None or self._task is None:
+            return
+        self._server.stop()  # type: ignore[no-untyped-call]  # granian's is untyped
+        try:
+            await asyncio.wait_for(self._task, 3.0)
+        except TimeoutError:
+            self._task.cancel()
+
+    async def _listening(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(self.host, self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,74 @@
+"""Reading a request's body: bounded in bytes and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from dragoman.web.asgi import Receive
+
+BODY_MOST = 5 * 1024 * 1024  # bytes; Linear's own client refuses more
+BODY_S = 10.0
+DISCARD_MOST = 32 * 1024 * 1024  # bytes that are read and dropped, so that the sender gets to see our answer
+DISCARD_S = 5.0
+
+
+class BodyTooLarge(Exception):
+    """More than BODY_MOST bytes."""
+
+
+class BodyTooSlow(Exception):
+    """Not complete within BODY_S seconds."""
+
+
+class Disconnected(Exception):
+    """The sender went away."""
+
+
+async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises  BodyTooLarge after the rest was discarded, BodyTooSlow, Disconnected
+    """
+    announced = next((value for name, value in headers if name.lower() == b"content-length"), b"")
+    too_large = announced.isdigit() and int(announced) > BODY_MOST
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            while not too_large:
+                chunk, more = await _next(receive)
+                size += len(chunk)
+                if size > BODY_MOST:
+                    too_large = True
+                    break
+                chunks.append(chunk)
+                if not more:
+                    return b"".join(chunks) if len(chunks) != 1 else chunk
+    except TimeoutError:
+        raise BodyTooSlow from None
+    chunks.clear()
+    await _discard(receive)
+    raise BodyTooLarge
+
+
+async def _discard(receive: Receive) -> None:
+    left = DISCARD_MOST
+    until = time.monotonic() + DISCARD_S
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            while left > 0 and time.monotonic() < until:
+                chunk, more = await _next(receive)
+                left -= len(chunk)
+                if not more:
+                    return
+    except (TimeoutError, Disconnected):
+        return
+
+
+async def _next(receive: Receive) -> tuple[bytes, bool]:
+    message: dict[str, Any] = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message.get("body", b""), message.get("more_body", False)

@@ -1,0 +1,117 @@
+"""`POST /webhooks/linear`: verified, decided and on disk before the 200. Plain ASGI: every delivery comes through here.
+
+Linear counts anything but 200 within 5 s as a failure, tries three times more, and may switch the webhook off. So
+whatever is signed is answered with 200, understood or not; only what was not put on disk gets 503, for then its next
+try is wanted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from dragoman import logs
+from dragoman.core.events import Event
+from dragoman.errors import LedgerError
+from dragoman.ids import OrganizationId, SessionId
+from dragoman.ledger import read as look
+from dragoman.ledger import turns
+from dragoman.ledger.tx import Tx
+from dragoman.linear import inbound
+from dragoman.linear.inbound import AboutIssue, AboutOrganization, Ignored, Relevant
+from dragoman.linear.webhook import Delivery, UnacceptableDelivery, open_delivery
+from dragoman.runtime.engine import Engine
+from dragoman.runtime.tenant import Tenant
+from dragoman.web.asgi import Receive, Scope, Send, send_text
+from dragoman.web.body import BodyTooLarge, BodyTooSlow, Disconnected, read_body
+
+_log = logs.get("webhooks")
+
+
+class LinearWebhook:
+    """The door for Linear. `counts` says what became of the deliveries since the start."""
+
+    def __init__(self, engine: Engine, tenant: Tenant, secrets: Sequence[str]) -> None:
+        self._engine = engine
+        self._tenant = tenant
+        self._secrets = tuple(secrets)
+        self.counts: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] != "POST":
+            await send_text(send, 405, "POST only")
+            return
+        try:
+            body = await read_body(scope["headers"], receive)
+        except Disconnected:
+            return
+        except BodyTooLarge:
+            self.counts["too_large"] += 1
+            await send_text(send, 413, "The body is larger than 5 MiB.")
+            return
+        except BodyTooSlow:
+            self.counts["too_slow"] += 1
+            await send_text(send, 408, "The body did not come in time.")
+            return
+        status, text = await self._decide(scope, body)
+        await send_text(send, status, text)
+
+    async def _decide(self, scope: Scope, body: bytes) -> tuple[int, str]:
+        try:
+            delivery = open_delivery(scope["headers"], body, secrets=self._secrets, now=time.time())
+        except UnacceptableDelivery as error:
+            self.counts[type(error).__name__] += 1
+            _log.warning("delivery.refused", reason=type(error).__name__)
+            return error.status, str(error)
+        reading = inbound.read(delivery, app_user=self._tenant.app_user)
+        if not isinstance(reading, Ignored) and await self._tenant.is_ours(reading.organization) is False:
+            reading = Ignored(reason="not_ours", organization=reading.organization, detail="foreign organization")
+        try:
+            verdict = await self._hear(delivery, reading)
+        except LedgerError as error:
+            self.counts["unstored"] += 1
+            _log.error("delivery.unstored", error=str(error))
+            return 503, "This could not be stored; please try again."
+        self.counts[verdict] += 1
+        return 200, "ok"
+
+    async def _hear(self, delivery: Delivery, reading: inbound.Reading) -> str:
+        """Decide and store; what became of it, in a word."""
+        match reading:
+            case Relevant(session=session, organization=organization, event=event, keys=keys):
+                note = _note(delivery, organization, session)
+                outcome = await self._engine.receive(session, organization, event, keys=keys, delivery=note)
+                return "duplicate" if outcome.duplicate else "accepted"
+            case AboutIssue(issue=issue, event=event, keys=keys):
+                found = await self._engine.ledger.read(look.sessions_of_issue, issue)
+                return await self._deal_out([one.id for one in found], event, keys)
+            case AboutOrganization(organization=organization, event=event, keys=keys):
+                found_ids = await self._engine.ledger.read(look.live_sessions_of, organization)
+                return await self._deal_out(found_ids, event, keys)
+            case Ignored(reason=reason, organization=organization, detail=detail):
+                _log.info("delivery.ignored", reason=reason, detail=detail)
+                note = _note(delivery, organization or OrganizationId(""), None)
+                await self._engine.ledger.turn(_note_ignored, note, reason)
+                return f"ignored: {reason}"
+
+    async def _deal_out(self, sessions: Sequence[SessionId], event: Event, keys: Sequence[str]) -> str:
+        for session in sessions:
+            await self._engine.tell(session, event, keys=[f"{key}:{session}" for key in keys])
+        return "accepted" if sessions else "ignored: no session"
+
+
+def _note(delivery: Delivery, organization: OrganizationId, session: SessionId | None) -> turns.Delivery:
+    payload = delivery.payload
+    return turns.Delivery(
+        key=delivery.id or "",
+        kind=payload.type or "",
+        action=payload.action or "",
+        organization=organization,
+        session=session,
+    )
+
+
+def _note_ignored(tx: Tx, note: turns.Delivery, reason: str) -> None:
+    turns.log_delivery(tx, note, f"ignored: {reason}")

@@ -1,0 +1,111 @@
+"""What a test may need of the machine: a missing thing skips it with one line that says why.
+
+With DRAGOMAN_TESTS_REQUIRE_ALL=1 (as .ci/run sets it) a missing thing fails the test instead.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Missing(Exception):
+    """This machine lacks what a test needs; the text is the reason people read."""
+
+
+@cache
+def find_opencode() -> Path:
+    binary = Path(os.environ.get("OPENCODE_BIN") or CHECKOUT / ".dev/opencode/package/bin/opencode")
+    if not os.access(binary, os.X_OK):
+        raise Missing("no OpenCode binary: run ./dev setup (it needs npm), or set OPENCODE_BIN")
+    return binary
+
+
+@cache
+def find_bubblewrap() -> Path:
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise Missing("no bubblewrap: sudo apt-get install -y bubblewrap")
+    sandboxed = [
+        bwrap,
+        "--ro-bind",
+        "/",
+        "/",
+        "--unshare-user",
+        "--unshare-pid",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "true",
+    ]
+    if subprocess.run(sandboxed, capture_output=True, timeout=20, check=False).returncode != 0:
+        raise Missing(
+            "bubblewrap cannot make namespaces here: allow unprivileged user namespaces (see sysctl kernel.*userns*)"
+        )
+    return Path(bwrap)
+
+
+@cache
+def find_chromium() -> Path:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise Missing("no Chromium: sudo apt-get install -y chromium")
+
+
+@cache
+def find_shared() -> Path:
+    folder = Path(os.environ.get("DRAGOMAN_SHARED") or CHECKOUT.parent / "shared")
+    if not folder.is_dir():
+        raise Missing("no folder of shared recordings: put it beside the checkout as ../shared, or set DRAGOMAN_SHARED")
+    return folder
+
+
+FINDERS: dict[str, Callable[[], Path]] = {
+    "needs_opencode": find_opencode,
+    "needs_bubblewrap": find_bubblewrap,
+    "needs_chromium": find_chromium,
+    "needs_shared": find_shared,
+}
+
+
+def found_or_skipped(find: Callable[[], Path]) -> Path:
+    """Return what `find` finds; else skip the test, or fail it where nothing may be skipped."""
+    try:
+        return find()
+    except Missing as missing:
+        reason = str(missing)
+    if os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, find in FINDERS.items():
+        if item.get_closest_marker(marker) is not None:
+            found_or_skipped(find)
+
+
+@pytest.fixture(scope="session")
+def opencode_bin() -> Path:
+    """Give the real OpenCode binary."""
+    return found_or_skipped(find_opencode)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Give a Chromium to look at pages with: the `executable_path` of playwright."""
+    return found_or_skipped(find_chromium)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Give the folder of shared recordings: Linear's schema, OpenCode's traces."""
+    return found_or_skipped(find_shared)

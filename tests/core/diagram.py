@@ -1,0 +1,156 @@
+"""The state diagram of docs/design.md, found by walking the machine rather than written by hand.
+
+From a new session on, every kind of event is tried in every kind of state that is reached that way; each change of
+phase becomes an arrow. `python -m tests.core.diagram` writes the result into the page; a test checks that it is there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from dragoman.core.events import (
+    Answered,
+    AskDue,
+    AskGone,
+    Broke,
+    Event,
+    HeartbeatDue,
+    IssueRead,
+    PatienceOver,
+    PlanDue,
+    Prompted,
+    QuestionAsked,
+    RunAborted,
+    RunFailed,
+    RunInterrupted,
+    RunRetrying,
+    RunSettled,
+    RunStalled,
+    RunStarted,
+    RunWaiting,
+    Said,
+    SessionOpened,
+    StopDue,
+    StopRequested,
+    Todo,
+    TodosChanged,
+    Withdrawn,
+)
+from dragoman.core.session import Session, Starting, Stopping, Working, live_turn
+from dragoman.core.step import step
+from dragoman.ids import AgentThread, AskId, MessageId, PartId, run_id
+from tests.builders import HOST, ORGANIZATION, SESSION, a_prompt, an_issue
+from tests.core.histories import WHICH_COLOUR
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "design.md"
+OPENING = "<!-- state diagram: begin (python -m tests.core.diagram) -->"
+CLOSING = "<!-- state diagram: end -->"
+LATER_S = 1_000_000.0  # between two events: longer than any deadline, so that every timer finds its time come
+STATES_MOST = 500
+
+Arrow = tuple[str, str]
+
+
+def arrows() -> dict[Arrow, set[str]]:
+    """Every change of phase that the machine makes, and the events that make it."""
+    found: dict[Arrow, set[str]] = defaultdict(set)
+    new = Session(id=SESSION, organization=ORGANIZATION, host=HOST)
+    known = {_kind(new)}
+    waiting = [(new, LATER_S)]
+    while waiting:
+        session, now = waiting.pop()
+        for event in representatives(session, now):
+            after = step(session, event, now).session
+            change = (type(session.phase).__name__, type(after.phase).__name__)
+            if change[0] != change[1] or _turns_over(session, after):
+                found[change].add(type(event).__name__)
+            if _kind(after) not in known:
+                known.add(_kind(after))
+                waiting.append((after, now + LATER_S))
+        if len(known) > STATES_MOST:
+            raise AssertionError("the walk does not end")
+    return found
+
+
+def representatives(session: Session, now: float) -> list[Event]:
+    """One event of each kind that can move a session, about the run under way."""
+    turn = live_turn(session)
+    run = run_id(session.id, session.turns)
+    newest = turn.messages[-1] if turn and turn.messages else MessageId("msg_none")
+    thread = AgentThread("ses_1")
+    ask = AskId("que_1")
+    return [
+        SessionOpened(issue=an_issue(), prompt=a_prompt(sent_at=now)),
+        Prompted(prompt=a_prompt(sent_at=now)),
+        Prompted(prompt=a_prompt("/queue more", sent_at=now)),
+        StopRequested(sent_at=now),
+        Withdrawn(reason="unassigned"),
+        IssueRead(run=run, issue=an_issue()),
+        RunStarted(run=run, thread=thread, repository="app", directory="/w", branch="b"),
+        RunWaiting(run=run, cause="opencode"),
+        RunFailed(run=run, reason="no"),
+        RunAborted(run=run, verified=True),
+        HeartbeatDue(run=run),
+        PlanDue(run=run),
+        AskDue(run=run, ask=ask),
+        StopDue(run=run),
+        PatienceOver(run=run),
+        Said(run=run, part=PartId("prt_1"), text="Hm."),
+        TodosChanged(run=run, todos=(Todo(content="Fix", status="pending"),)),
+        QuestionAsked(run=run, ask=ask, thread=thread, questions=(WHICH_COLOUR,)),
+        AskGone(run=run, ask=ask),
+        RunRetrying(run=run, attempt=1, message="busy"),
+        RunRetrying(run=run, attempt=99, message="busy"),
+        RunInterrupted(run=run, tools=True, after=turn.attempts if turn else 0),
+        RunStalled(run=run, minutes=20),
+        RunSettled(run=run, newest=newest, outcome=Answered(text="Done.")),
+        RunSettled(run=run, newest=newest, outcome=Broke(cause="server", message="500")),
+    ]
+
+
+def drawing() -> str:
+    """The diagram as Mermaid text, in a stable order."""
+    lines = ["stateDiagram-v2", "    [*] --> Resting"]
+    lines += [f"    {a} --> {b}: {', '.join(sorted(events))}" for (a, b), events in sorted(arrows().items())]
+    return "\n".join(["```mermaid", *lines, "```"])
+
+
+def in_page(page: str) -> str:
+    """What stands between the markers of a page."""
+    return page.partition(OPENING)[2].partition(CLOSING)[0].strip()
+
+
+def write(path: Path = PAGE) -> None:
+    """Put the present diagram between the markers of the page."""
+    page = path.read_text(encoding="utf-8")
+    before, _, rest = page.partition(OPENING)
+    _, _, behind = rest.partition(CLOSING)
+    path.write_text(f"{before}{OPENING}\n{drawing()}\n{CLOSING}{behind}", encoding="utf-8")
+
+
+def _turns_over(before: Session, after: Session) -> bool:
+    """A turn ended and the next one began in one step: the phase's name may be the same, the phase is not."""
+    was, now = live_turn(before), live_turn(after)
+    return was is not None and now is not None and was.run != now.run
+
+
+def _kind(session: Session) -> tuple[object, ...]:
+    """What of a session matters to where it can go."""
+    phase = session.phase
+    turn = live_turn(session)
+    return (
+        type(phase),
+        isinstance(phase, Starting) and phase.prompt is not None,
+        isinstance(phase, Working) and bool(phase.asks),
+        phase.by if isinstance(phase, Stopping) else "",
+        turn is not None and bool(turn.waiting),
+        turn.attempts if turn else 0,
+        bool(session.queued),
+        session.issue is not None,
+        session.issue_read,
+    )
+
+
+if __name__ == "__main__":
+    write()

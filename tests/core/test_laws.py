@@ -7,215 +7,30 @@ from typing import Any
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from dragoman.core.activities import Activity, Elicitation, is_final
-from dragoman.core.effects import AnswerPermission, AnswerQuestion, Effect, Post, ReadIssue, Remind, StartRun
+from dragoman.core.effects import AnswerPermission, AnswerQuestion, Effect, Post, ReadIssue, Remind, StartRun, SteerRun
 from dragoman.core.events import (
-    Aborted,
     Answered,
-    AskDue,
     AskGone,
-    Broke,
-    Compacted,
-    Declined,
     Event,
     HeartbeatDue,
     IssueRead,
-    PatienceOver,
-    PermissionAsked,
-    PlanDue,
-    Prompt,
     Prompted,
-    Question,
-    QuestionAsked,
-    Reasoned,
-    RunAborted,
-    RunFailed,
-    RunInterrupted,
-    RunRetrying,
     RunSettled,
-    RunStalled,
     RunStarted,
-    RunWaiting,
-    Said,
     SessionOpened,
     StopDue,
     StopRequested,
-    Todo,
-    TodosChanged,
-    Tool,
-    ToolFinished,
-    ToolStarted,
     Withdrawn,
 )
 from dragoman.core.session import Closed, Resting, Session, Starting, Stopping, Turn, Working, live_turn
 from dragoman.core.step import step
-from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId, activity_id, run_id
-from dragoman.record import Record
-from tests.builders import a_person, an_issue, records
+from dragoman.ids import ActivityId, activity_id
 from tests.core.histories import Story, key_of
+from tests.core.moves import Wait, moves, place
 
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "300"))
-
-# ── random histories ─────────────────────────────────────────────────────
-# Events name their run, their newest message and their time of writing by what they are to the session as it stands;
-# `place` puts the real ones in. So most events are plausible, and the rest are what a confused world would send.
-
-
-class Wait(Record):
-    """Time passes."""
-
-    seconds: float
-
-
-NOW, LEFT, NEXT = RunId("the run under way"), RunId("a run left behind"), RunId("a run to come")
-NEWEST, FIRST, UNKNOWN = MessageId("newest"), MessageId("first"), MessageId("unknown")
-UNKNOWN_TIME = -1.0
-
-runs = st.sampled_from([NOW, NOW, NOW, NOW, NOW, NOW, LEFT, NEXT])
-parts = st.sampled_from([PartId(f"prt_{n}") for n in range(6)])
-asks = st.sampled_from([AskId(f"ask_{n}") for n in range(4)])
-threads = st.sampled_from([AgentThread("ses_1"), AgentThread("ses_child")])
-ages = st.sampled_from([0.0, 0.0, 0.5, 3.0, 100.0, UNKNOWN_TIME])
-texts = st.sampled_from(["go", "", "yes", "always", "no", "Red", "/queue later", "/queue", "  ", "use tabs, please"])
-tools = st.sampled_from(
-    [
-        Tool(name="bash", input='{"command":"ls"}', output="a\nb"),
-        Tool(name="edit", input="{"),
-        Tool(name="todowrite", input=""),
-    ]
-)
-questions = st.sampled_from(
-    [
-        Question(text="Which?", options=(("Red", ""), ("Blue", ""))),
-        Question(text="Why?"),
-        Question(text="?", multiple=True),
-    ]
-)
-prompts = st.builds(
-    Prompt,
-    text=texts,
-    author=st.sampled_from([a_person(), None]),
-    sent_at=ages,
-    kind=st.sampled_from(["mention", "delegation", "follow_up"]),
-)
-outcomes = st.sampled_from(
-    [
-        Answered(text="Done."),
-        Answered(text=" "),
-        Broke(cause="server", message="500"),
-        Declined(),
-        Aborted(text="so far"),
-    ]
-)
-issues = st.sampled_from([an_issue(), None])
-todos = st.lists(
-    st.builds(Todo, content=st.sampled_from("ab"), status=st.sampled_from(["pending", "completed"])), max_size=2
-).map(tuple)
-writes = st.builds(Prompted, prompt=prompts, issue=issues)
-stops = st.builds(StopRequested, sent_at=ages)
-begins = st.one_of(
-    st.builds(IssueRead, run=runs, issue=issues),
-    st.builds(
-        RunStarted, run=runs, thread=threads, repository=st.just("app"), directory=st.just("/w"), branch=st.just("b")
-    ),
-)
-ends = st.one_of(
-    st.builds(RunSettled, run=runs, newest=st.sampled_from([NEWEST, NEWEST, FIRST, UNKNOWN]), outcome=outcomes),
-    st.builds(RunAborted, run=runs, verified=st.booleans(), detail=st.sampled_from(["", "a tool went on"])),
-    st.builds(RunFailed, run=runs, reason=st.just("No such repository.")),
-)
-asked = st.one_of(
-    st.builds(
-        PermissionAsked,
-        run=runs,
-        ask=asks,
-        thread=threads,
-        permission=st.just("bash"),
-        subject=st.just("rm"),
-        always=st.just(("*",)),
-    ),
-    st.builds(QuestionAsked, run=runs, ask=asks, thread=threads, questions=st.lists(questions, max_size=3).map(tuple)),
-    st.builds(AskGone, run=runs, ask=asks),
-)
-news = st.one_of(
-    st.builds(Reasoned, run=runs, part=parts, text=texts),
-    st.builds(Said, run=runs, part=parts, text=texts),
-    st.builds(ToolStarted, run=runs, part=parts, tool=tools),
-    st.builds(ToolFinished, run=runs, part=parts, tool=tools, failed=st.booleans()),
-    st.builds(TodosChanged, run=runs, todos=todos),
-    st.builds(Compacted, run=runs, key=st.sampled_from("xy")),
-)
-trouble = st.one_of(
-    st.builds(RunRetrying, run=runs, attempt=st.integers(1, 5), message=st.just("overloaded")),
-    st.builds(RunInterrupted, run=runs, tools=st.booleans(), after=st.sampled_from([0, 0, 0, 1, 2])),
-    st.builds(RunStalled, run=runs, minutes=st.just(20)),
-    st.builds(RunWaiting, run=runs, cause=st.sampled_from(["opencode", "capacity", "repository"])),
-    st.builds(Withdrawn, reason=st.sampled_from(["unassigned", "issue_completed", "app_revoked"])),
-)
-untimely = st.one_of(
-    *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver)),
-    st.builds(AskDue, run=runs, ask=asks),
-)
-opens = st.builds(
-    SessionOpened, issue=issues, prompt=prompts, crowd=st.sampled_from([0, 1, 2, 3]), limit=st.sampled_from([0, 1])
-)
-waits = st.builds(Wait, seconds=st.sampled_from([0.0, 0.5, 3.0, 5.0, 400.0, 1_000.0, 90_000.0]))
-wild = st.tuples(records(Event), runs).map(lambda each: _of_run(*each))
-moves = st.lists(
-    st.one_of(
-        opens,
-        writes,
-        writes,
-        stops,
-        begins,
-        begins,
-        begins,
-        ends,
-        asked,
-        asked,
-        news,
-        news,
-        trouble,
-        untimely,
-        waits,
-        waits,
-        wild,
-    ),
-    max_size=45,
-)
-
-
-def _of_run(event: Event, run: RunId) -> Event:
-    return replace(event, run=run) if hasattr(event, "run") else event
-
-
-def place(event: Event, story: Story, number: int) -> Event:
-    """Put the session's own ids and times into an event that only says what they are to it."""
-    fields: dict[str, Any] = {}
-    turn = live_turn(story.session)
-    turns = story.session.turns
-    if isinstance(event, SessionOpened | Prompted):
-        age = event.prompt.sent_at
-        activity = ActivityId(f"activity-{number}") if isinstance(event, Prompted) else None
-        fields["prompt"] = replace(event.prompt, sent_at=_written(age, story), activity=activity)
-    elif isinstance(event, StopRequested):
-        fields["sent_at"] = _written(event.sent_at, story)
-    elif not isinstance(event, Withdrawn):
-        meant = {NOW: turns, LEFT: turns - 1, NEXT: turns + 1}
-        fields["run"] = run_id(story.session.id, meant[event.run])
-    if isinstance(event, RunSettled) and turn is not None and turn.messages:
-        fields["newest"] = {NEWEST: turn.messages[-1], FIRST: turn.messages[0]}.get(event.newest, event.newest)
-    if isinstance(event, RunInterrupted) and event.after == 0 and turn is not None:
-        fields["after"] = turn.attempts
-    return replace(event, **fields)
-
-
-def _written(age: float, story: Story) -> float:
-    return 0.0 if age == UNKNOWN_TIME else story.now - age
-
 
 # ── the laws ─────────────────────────────────────────────────────────────
 _session = msgspec.json.Decoder(Session)
@@ -263,6 +78,8 @@ class Observer:
         nothing_beside_an_open_question(before, after, effects)
         what_is_held_back_is_not_lost(before, event, after, effects)
         what_waits_is_not_lost(before, event, after, effects)
+        nothing_written_before_a_stop_is_begun(after, effects)
+        only_the_newest_answer_is_the_end(before, event, after)
         self.can_end(after)
         repeated_at_once_changes_nothing(event, story)
 
@@ -384,6 +201,18 @@ def what_waits_is_not_lost(before: Session, event: Event, after: Session, effect
     dropped -= before.phase.dropped if isinstance(before.phase, Stopping) else 0
     assert gone == begun + max(dropped, 0), "what leaves the queue is begun, or counted in the final"
     assert isinstance(event, StopRequested | Withdrawn) or any(isinstance(effect, Post) for effect in effects)
+
+
+def nothing_written_before_a_stop_is_begun(after: Session, effects: tuple[Effect, ...]) -> None:
+    for effect in effects:
+        if isinstance(effect, StartRun | SteerRun):
+            assert not 0 < effect.prompt.sent_at < after.stopped_at
+
+
+def only_the_newest_answer_is_the_end(before: Session, event: Event, after: Session) -> None:
+    turn, now = live_turn(before), live_turn(after)
+    if isinstance(event, RunSettled) and turn is not None and (now is None or now.run != turn.run):
+        assert event.newest == turn.messages[-1]
 
 
 def repeated_at_once_changes_nothing(event: Event, story: Story) -> None:

@@ -271,6 +271,18 @@ async def test_after_a_used_up_quota_nothing_is_sent_until_the_reset(fake: FakeL
         assert await waiting == "written"
 
 
+async def test_an_action_passes_soon_after_the_reset_though_nothing_else_was_sent(fake: FakeLinear) -> None:
+    clock = HeldClock()
+    headers = {"X-RateLimit-Requests-Limit": "5000", "X-RateLimit-Requests-Remaining": "0"}
+    fake.answers = [Reply(400, LIMITED, headers | {"X-RateLimit-Requests-Reset": str(int((clock.now() + 2) * 1000))})]
+    async with open_linear(fake.url, access_token="x", clock=clock) as linear:
+        with pytest.raises(RateLimited) as limited:
+            await post(linear)
+        assert limited.value.retry_after_s == pytest.approx(2.0)
+        await clock.move(2.1)
+        assert await linear.post(S, ID, Action(verb="Ran", subject="x", result="y")) == "written"
+
+
 async def test_the_quota_that_linear_tells_is_believed(fake: FakeLinear) -> None:
     low = {"X-RateLimit-Requests-Limit": "5000", "X-RateLimit-Requests-Remaining": "40"}
     fake.answers = [Reply(200, recording("graphql-agentActivityCreate-ok"), low)]

@@ -73,6 +73,18 @@ def test_linear_knows_better_what_is_left() -> None:
     assert bucket.left(0.0) == 2500.0
 
 
+def test_at_the_reset_the_budget_is_whole_though_nobody_sent_anything() -> None:
+    bucket = Bucket(capacity=5000, period_s=3600.0)
+    bucket.take(0.0)
+    bucket.answered(Quota(limit=5000, remaining=0, reset_at=10.0), 0.0)
+    assert bucket.wait_s(ACTION, 0.0) == pytest.approx(2.0, abs=0.1)
+    assert bucket.left(10.0) == pytest.approx(5000.0)
+    # A reset that is over, or far away, is no reason to hurry or to dawdle.
+    for reset_at in (5.0, 90_000.0):
+        bucket.answered(Quota(limit=5000, remaining=0, reset_at=reset_at), 20.0)
+        assert bucket.wait_s(F, 20.0) == pytest.approx(0.72)
+
+
 def test_closed_is_closed_for_all_until_the_time_is_over() -> None:
     bucket = drained(1000)
     bucket.close(60.0)

@@ -39,6 +39,17 @@ def state_of(folder: Path) -> adopt.ServerState:
     return state
 
 
+def number_in(path: Path) -> int:
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text.isdigit() else 0
+
+
+def command_lines(state: adopt.ServerState) -> str:
+    members = adopt.family(state)
+    assert members
+    return "\n".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in members)
+
+
 def kill_the_binary(state: adopt.ServerState) -> None:
     """Kill the process that is OpenCode itself, as the kernel does when memory runs out."""
     killed = 0
@@ -61,8 +72,7 @@ async def test_started_adopted_killed_replaced_resumed_and_ended(tmp_path: Path,
             assert [mode(home / name) for name in ("server.json", "settings/opencode.json", "server.out")] == [
                 0o600
             ] * 3
-            for pid in adopt.family(state):
-                assert live.endpoint.password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert live.endpoint.password not in command_lines(state)
             assert server.rss_bytes() > 100 * 2**20
 
             # Another process of the same folder finds it, and gets no second one.
@@ -120,9 +130,9 @@ async def test_without_a_sandbox_a_command_that_outlives_a_killed_server_is_ende
             directory = live.workspace("orphan")
             model.plays["orphan"] = [[("bash", {"command": "echo $$ > pid; sleep 300", "description": "d"})]]
             await live.begin(directory, "plays:orphan")
-            written = Path(directory, "pid")
-            await becomes(lambda: written.exists() and written.read_text().strip().isdigit())
-            orphan = int(written.read_text())
+            written = tmp_path / "workspaces" / "orphan" / "pid"
+            await becomes(lambda: number_in(written) > 0)
+            orphan = number_in(written)
             state = state_of(tmp_path)
             kill_the_binary(state)
             await becomes(lambda: not adopt.is_alive(state))

@@ -28,6 +28,7 @@ class HeldClock:
     def __init__(self) -> None:
         self.at = 1_795_000_000.0
         self._sleepers: list[tuple[float, asyncio.Event]] = []
+        self._gone_to_sleep = asyncio.Event()
 
     def now(self) -> float:
         return self.at
@@ -35,6 +36,7 @@ class HeldClock:
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.Event()
         self._sleepers.append((self.at + seconds, woken))
+        self._gone_to_sleep.set()
         await woken.wait()
 
     def forward(self, seconds: float) -> None:
@@ -44,10 +46,12 @@ class HeldClock:
                 woken.set()
         self._sleepers = [(due, woken) for due, woken in self._sleepers if due > self.at]
 
-    @property
-    def waits(self) -> list[float]:
-        """How many seconds from now each sleeper still waits."""
-        return sorted(round(due - self.at, 6) for due, _ in self._sleepers)
+    async def until_asleep(self, *seconds: float) -> None:
+        """Wait until there are sleepers that wait just these seconds from now."""
+        async with asyncio.timeout(10):
+            while sorted(round(due - self.at, 6) for due, _ in self._sleepers) != sorted(seconds):
+                self._gone_to_sleep.clear()
+                await self._gone_to_sleep.wait()
 
 
 @dataclass

@@ -74,7 +74,7 @@ def test_writes_to_a_deleted_or_unknown_session_are_refused(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "signal", "metadata"),
+    "kind, signal, metadata",
     [
         ("thought", "select", {"options": [{"value": "a"}]}),
         ("elicitation", "stop", None),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dragoman.sim.records import GuidanceRule
 from tests.sim.conftest import Stage, make_stage
@@ -107,7 +108,7 @@ def completed(stage: Stage, issue: str) -> None:
 
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(
-    ("example", "act"),
+    "example, act",
     [
         ("created-by-mention", mention),
         ("created-by-delegation", delegation),
@@ -140,16 +141,14 @@ def tags(context: str) -> list[str]:
 
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(
-    ("example", "act"),
+    "example, act",
     [("created-by-automation-no-creator", automation), ("created-by-delegation", delegation)],
 )
 def test_the_prompt_context_has_the_parts_of_its_example(
     shared: Path, example: str, act: Callable[[Stage, str], None]
 ) -> None:
     stage, issue = guided()
-    stage.world.put(
-        __import__("msgspec").structs.replace(stage.world.issue(issue), labels=(stage.world.label("bug"),) * 2)
-    )
+    stage.world.put(replace(stage.world.issue(issue), labels=(stage.world.label("bug"),) * 2))
     act(stage, issue)
     wanted = json.loads((shared / "linear/fixtures" / f"{example}.json").read_text("utf-8"))
     assert tags(str(stage.world.webhooks[-1]["promptContext"])) == tags(wanted["promptContext"])

@@ -40,7 +40,7 @@ def test_a_silent_session_is_stale_after_half_an_hour_and_recovers(stage: Stage)
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"),
+    "kind, status",
     [("thought", "active"), ("elicitation", "awaitingInput"), ("response", "complete"), ("error", "error")],
 )
 def test_the_status_follows_from_the_last_activity(stage: Stage, kind: str, status: str) -> None:
@@ -81,7 +81,7 @@ def test_ephemeral_rows_vanish_with_the_next_activity_of_the_agent_only(stage: S
     assert fleeting in [row.id for row in stage.world.activities(session.id, vanished=True)]
 
 
-@pytest.mark.parametrize(("kind", "mirrored"), [("response", 1), ("elicitation", 1), ("error", 1), ("thought", 0)])
+@pytest.mark.parametrize("kind, mirrored", [("response", 1), ("elicitation", 1), ("error", 1), ("thought", 0)])
 def test_answers_questions_and_errors_become_comments_of_the_thread(stage: Stage, kind: str, mirrored: int) -> None:
     session = stage.mentioned()
     stage.post(session, kind, "Here you are.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import aiohttp
@@ -29,6 +28,7 @@ from dragoman.linear.quota import Quota, read_quota
 from dragoman.linear.transport import open_pool, read_bounded
 
 DEADLINE_S = 10.0
+_WAIT_SHARE = 0.7  # of the deadline may pass before the governor lets a request go; the rest is for Linear
 _REPLY_LIMIT = 8 * 1024 * 1024  # bytes
 _STATES_KEPT_S = 600.0  # a team's columns change rarely
 _STATES_KEPT = 1000
@@ -66,9 +66,7 @@ class Linear:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -212,7 +210,7 @@ class Linear:
             raise LinearError(f"Linear did not answer within {self._deadline_s:g} s.") from None
 
     async def _send(self, body: bytes, authorization: str, priority: Priority, *, own_id: bool) -> dict[str, Any]:
-        await self.governor.admit(priority, patience_s=self._deadline_s)
+        await self.governor.admit(priority, patience_s=self._deadline_s * _WAIT_SHARE)
         quota = Quota()
         try:
             status, headers, reply = await self._exchange(body, authorization)
@@ -229,15 +227,15 @@ class Linear:
     async def _exchange(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
         try:
             return await self._exchange_once(body, authorization)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
             # Most often a kept connection that the other side has closed meanwhile. Every request of ours may be
             # repeated, so it is, at once; aiohttp does it for GET only.
             pass
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from None
         try:
             return await self._exchange_once(body, authorization)
-        except (aiohttp.ClientError, ConnectionError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from None
 
     async def _exchange_once(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:

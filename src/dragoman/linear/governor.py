@@ -55,6 +55,7 @@ class Bucket:
     def __init__(self, *, capacity: float = CAPACITY, period_s: float = PERIOD_S, now: float = 0.0) -> None:
         self._capacity = capacity
         self._period_s = period_s
+        self._rate = capacity / period_s  # requests a second
         self._left = capacity
         self._at = now
         self._closed_until = 0.0
@@ -72,7 +73,7 @@ class Bucket:
         missing = self._capacity * RESERVE[priority] + 1 - self._left
         # A reserve must never be so large that a tiny budget admits nobody.
         missing = min(missing, max(self._capacity - self._left, 1 - self._left))
-        return max(closed_s, missing * self._period_s / self._capacity if missing > 1e-9 else 0.0)
+        return max(closed_s, missing / self._rate if missing > 1e-9 else 0.0)
 
     def take(self, now: float) -> None:
         """Spend one."""
@@ -92,18 +93,24 @@ class Bucket:
         self._refill(now)
         if quota.limit is not None:
             self._capacity = float(quota.limit)
+            self._rate = self._capacity / self._period_s
         if quota.remaining is not None:
+            if quota.reset_at is not None and quota.reset_at > now:
+                # Whole again at the reset. Without this an empty bucket would keep actions back long after it, and
+                # with nobody sending no reply would tell us better.
+                missing = self._capacity - quota.remaining
+                self._rate = max(self._rate, missing / max(quota.reset_at - now, 0.1))
             # Linear has not counted those that are on their way.
             self._left = float(quota.remaining - self._unanswered)
         self._left = min(max(self._left, 0.0), self._capacity)
 
     def close(self, until: float) -> None:
-        """Linear refuses: nobody goes before `until`, and then the bucket is taken for refilled enough to try."""
+        """Linear refuses: nobody goes before `until`."""
         self._closed_until = max(self._closed_until, until)
 
     def _refill(self, now: float) -> None:
         if now > self._at:
-            self._left = min(self._left + (now - self._at) * self._capacity / self._period_s, self._capacity)
+            self._left = min(self._left + (now - self._at) * self._rate, self._capacity)
         self._at = now
 
 
@@ -138,7 +145,7 @@ class Governor:
             return
         if priority is Priority.EPHEMERAL:
             raise Dropped
-        if wait_s > patience_s:
+        if wait_s >= patience_s:
             raise RateLimited("Dragoman saves what is left of Linear's quota.", retry_after_s=wait_s)
         await self._queue_up(priority, patience_s)
 

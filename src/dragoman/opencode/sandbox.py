@@ -144,7 +144,7 @@ def command_path(extra: Iterable[Path] = ()) -> str:
     """The PATH of the agent's commands: ours, without what does not exist, and the system's."""
     ours = [part for part in os.environ.get("PATH", "").split(os.pathsep) if part.startswith("/")]
     wanted = [*(str(path) for path in extra), *ours, *_SYSTEM_PATH.split(":")]
-    return ":".join(dict.fromkeys(part for part in wanted if Path(part).is_dir()))
+    return ":".join(dict.fromkeys(part for part in wanted if os.access(part, os.X_OK)))
 
 
 def _for_root() -> list[str]:
@@ -203,7 +203,11 @@ def _tools() -> tuple[Path, ...]:
     found: list[Path] = []
     for part in os.environ.get("PATH", "").split(os.pathsep):
         folder = Path(part)
-        if not folder.is_absolute() or not any(folder.resolve().is_relative_to(home) for home in homes):
+        if (
+            not folder.is_absolute()
+            or not os.access(folder, os.X_OK)
+            or not any(folder.resolve().is_relative_to(home) for home in homes)
+        ):
             continue
         around = folder.parent
         toolchain = (around / "pyvenv.cfg").exists() or (around / "lib" / "node_modules").is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -51,9 +52,13 @@ class Cut(Exception):
 
 
 class Faults:
-    """The troubles in force, in the order they were ordered; the first that fits a request hits it."""
+    """The troubles in force, in the order they were ordered; the first that fits a request hits it.
 
-    def __init__(self, clock: Clock) -> None:
+    told  is called after each hit
+    """
+
+    def __init__(self, clock: Clock, told: Callable[[], None] = lambda: None) -> None:
+        self._told = told
         self._clock = clock
         self._standing: list[tuple[Fault, int | None]] = []
         self._release = asyncio.Event()
@@ -90,6 +95,7 @@ class Faults:
         self.hits[fault.kind] = self.hits.get(fault.kind, 0) + 1
         if fault.kind in ("hang_after", "lose_reply"):
             graphql.answer(authorization, body)
+        self._told()
         if fault.kind in ("hang", "hang_after"):
             with contextlib.suppress(TimeoutError):  # nobody waits that long: cut as well
                 await asyncio.wait_for(self._release.wait(), _LONGEST_HANG_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -114,8 +115,8 @@ class GraphQL:
         )
         errors = result.errors or []
         for error in errors:
-            if error.original_error is not None and not isinstance(error.original_error, Refused):
-                raise error.original_error
+            if not isinstance(error.original_error, (Refused, GraphQLError, NoneType)):
+                raise error.original_error  # a bug of ours must not pass for an answer of Linear's
         if errors and all(error.path is None for error in errors):  # variables do not fit: nothing was executed
             return _reply(400, {"errors": [_documented(error) for error in errors]}, self._quota.headers(points))
         shown: dict[str, Any] = {"data": result.data}

@@ -81,7 +81,7 @@ class Simulator:
         fixed = (self.access_token,) if self.access_token else ()
         self.tokens = Tokens(clock, fixed=fixed, client_id=client_id, client_secret=self.client_secret)
         self.graphql = GraphQL(self.world, self.agent, self.tokens, self.quota)
-        self.faults = Faults(clock)
+        self.faults = Faults(clock, self.world.changed)
         self.hooks = Hooks(self.world, url=webhook_url, secret=self.secret, clock=clock, time_scale=retry_scale)
         self.model = Model(clock=clock, default=story)
         self.port = port
@@ -144,6 +144,10 @@ class Simulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End everything: open streams, hanging requests, pauses of the model, retries of webhooks, the server."""
         self.faults.clear()
         self.model.close()
         self._page.close()

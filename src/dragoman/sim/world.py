@@ -83,7 +83,6 @@ class World:
         self.sessions: dict[str, AgentSession] = {}
         self.attachments: dict[str, Attachment] = {}
         self.suggestions: dict[str, float] = {}  # repository full name -> confidence, for issueRepositorySuggestions
-        self.reactions: list[tuple[str, str]] = []  # (comment or issue id, emoji)
         self.webhooks: list[dict[str, object]] = []  # every body ever emitted, oldest first
         self.version = 0
         self._activities: dict[str, Activity] = {}

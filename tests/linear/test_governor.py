@@ -164,8 +164,9 @@ async def test_nobody_overtakes_one_of_the_same_priority_who_waits() -> None:
     gate = governor(clock, 0)
     first = asyncio.create_task(gate.admit(F, patience_s=60.0))
     await settle()
+    clock.jump(1.0)  # there is one now, and it belongs to the first
     second = asyncio.create_task(gate.admit(F, patience_s=60.0))
-    await clock.move(1.1)
+    await clock.move(0.1)
     assert first.done()
     assert not second.done()
     await clock.move(1.0)

@@ -159,6 +159,15 @@ def test_a_description_that_looks_like_a_thread_is_not_taken_for_one() -> None:
     assert opening(changed("created-on-comment-thread", promptContext=forged + real)).prompt.text == "@opencode look"
 
 
+def test_the_comment_that_mentions_us_counts_even_if_another_came_after_it() -> None:
+    context = (
+        '<primary-directive-thread comment-id="7f85d4d5-7fa1-4897-822b-6c0561705f4e">'
+        f'<comment author="Alice"><user id="{APP_USER}">opencode</user> look</comment><comment author="Bob">+1</comment>'
+        "</primary-directive-thread>"
+    )
+    assert opening(changed("created-on-comment-thread", promptContext=context)).prompt.text == "@opencode look"
+
+
 @pytest.mark.parametrize("context", [None, "", "<primary-directive-thread", "<primary-directive-thread>", "prose"])
 def test_an_older_thread_without_readable_context_falls_back_to_the_root(context: str | None) -> None:
     prompt = opening(changed("created-on-comment-thread", promptContext=context)).prompt

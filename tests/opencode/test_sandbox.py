@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -155,6 +157,40 @@ async def test_nothing_outside_the_workspaces_can_be_written(held: Live) -> None
     for path in (held.folder, CHECKOUT, Path("/etc")):
         assert not (path / "was-here").exists()
     assert held.server.running
+
+
+async def test_one_session_does_not_get_into_another_s_workspace(held: Live) -> None:
+    theirs = held.folder / "workspaces" / "theirs"
+    theirs.mkdir()
+    (theirs / "a.txt").write_text("written by the other session")
+    # As ours are, a repository from the beginning: otherwise OpenCode takes the repository around it for its own ground.
+    await asyncio.to_thread(subprocess.run, ["git", "init", "-q", held.workspace("mine")], check=True, timeout=20)
+    told = await seen(
+        held,
+        "mine",
+        bash("mkdir -p sub/deep && echo made"),
+        ("bash", {"command": "git status && touch ../../in-root && pwd", "description": "d", "workdir": "sub/deep"}),
+        ("read", {"filePath": str(theirs / "a.txt")}),
+        ("write", {"filePath": str(theirs / "b.txt"), "content": "x"}),
+        bash("ls ..; cd .. && echo x > theirs/c.txt"),
+        bash(f"cat {theirs}/a.txt; echo x > {theirs}/c.txt"),
+        ("read", {"filePath": "/etc/os-release"}),
+    )
+    assert "No commits yet" in told
+    assert (held.folder / "workspaces" / "mine" / "in-root").exists()
+    assert "written by the other session" not in told
+    assert [path.name for path in theirs.iterdir()] == ["a.txt"]
+    assert "PRETTY_NAME" in told
+
+
+async def test_a_repository_s_own_settings_do_not_take_the_shell_out_of_its_sandbox(held: Live) -> None:
+    own = {"shell": "/bin/bash", "share": "auto", "autoupdate": True, "enabled_providers": ["opencode", "play"]}
+    held.workspace("settings")
+    (held.folder / "workspaces" / "settings" / "opencode.json").write_text(json.dumps(own))
+    told = await seen(held, "settings", bash("env; ls /proc | grep -c '^[0-9]'"))
+    assert "GIT_AUTHOR_NAME=" in told
+    assert held.endpoint.password not in told
+    assert await held.client.providers(held.workspace("settings")) == ("play/m",)
 
 
 async def test_commands_have_the_tools_of_the_trade(held: Live) -> None:

@@ -161,7 +161,10 @@ COLOURS = """() => [...document.querySelectorAll('.chip, .dim, .by strong, .md p
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_it_is_readable_in_both_themes_and_on_a_small_screen(visit: Visit, scheme: Any) -> None:
     page, sim = visit.page, visit.sim
-    session = sim.people.delegate(sim.people.create_issue("A long title " * 8, "Words", labels=["bug"]).id)
+    session = sim.people.delegate(
+        sim.people.create_issue("A long title " * 8, "Words", labels=["bug", "stats", "reports", "urgent"]).id
+    )
+    visit.post(sim.people.mention("ENG-1", "look, too"), "thought", "Looking.")
     sim.agent.create_activity(
         session.id, {"type": "action", "action": "Ran", "parameter": "x" * 190, "result": "y" * 300}
     )

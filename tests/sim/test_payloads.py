@@ -87,10 +87,6 @@ def unassigned(stage: Stage, issue: str) -> None:
     stage.people.unassign(issue)
 
 
-def team_access(stage: Stage, _: str) -> None:
-    stage.people.change_team_access(allowed=False)
-
-
 def uninstalled(stage: Stage, _: str) -> None:
     stage.people.uninstall()
 
@@ -177,3 +173,18 @@ def test_times_are_milliseconds_in_utc() -> None:
     body: Any = stage.world.webhooks[-1]
     assert body["webhookTimestamp"] == 1_795_000_000_000
     assert body["createdAt"] == "2026-11-18T11:06:40.000Z"
+
+
+def test_lost_access_to_the_team_and_an_edited_issue_are_told() -> None:
+    stage, issue = guided()
+    stage.people.change_team_access(allowed=False)
+    lost: Any = stage.world.webhooks[-1]
+    assert (lost["type"], lost["addedTeamIds"], lost["removedTeamIds"]) == (
+        "PermissionChange",
+        [],
+        [stage.world.team.id],
+    )
+    stage.people.edit_issue(issue, title="Broken a little", by=stage.world.bob)
+    edited: Any = stage.world.webhooks[-1]
+    assert (edited["data"]["title"], edited["updatedFrom"]["title"]) == ("Broken a little", "Broken")
+    assert edited["actor"]["name"] == "Bob Example"

@@ -85,9 +85,10 @@ class Draft:
         """Add a line to the history of the conversation."""
         self.messages.append(message)
 
-    def post(self, stage: str, activity: Activity) -> None:
+    def post(self, stage: str, activity: Activity, *, routine: bool = True) -> None:
         """Show an activity of the turn under way, or keep it back while a question is before people."""
-        post = Post(id=activity_id(self.session.id, self.turn.number, stage), activity=activity)
+        id_ = activity_id(self.session.id, self.turn.number, stage)
+        post = Post(id=id_, activity=activity, routine=routine)
         if not self.asking:
             self._show(post)
         elif not is_fleeting(activity):
@@ -95,7 +96,7 @@ class Draft:
 
     def tell(self, words: str) -> None:
         """Post a thought of our own. Its place in the turn makes its id: the same words may be said again later."""
-        self.post(self._next_stage(), Thought(body=words))
+        self.post(self._next_stage(), Thought(body=words), routine=False)
 
     def close(self, number: int, final: Final) -> None:
         """Show the one final activity of a turn."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core import wording
 from dragoman.core.activities import Activity
-from dragoman.core.events import Issue, Prompt, RunEvent, Todo
+from dragoman.core.events import Issue, IssueRead, Prompt, RunAborted, RunEvent, RunFailed, Todo
 from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId
 from dragoman.record import Record
 
@@ -17,10 +18,14 @@ Lane = Literal["linear", "issue", "agent", "desk"]
 
 
 class Post(Record):
-    """Show an activity. `id` is derived from session, turn and stage: a second one is refused, which is a success."""
+    """Show an activity. `id` is derived from session, turn and stage: a second one is refused, which is a success.
+
+    routine  it tells the agent's work; what we say ourselves, such as an acknowledgement, is more urgent
+    """
 
     id: ActivityId
     activity: Activity
+    routine: bool = False
 
 
 class ShowPlan(Record):
@@ -163,3 +168,20 @@ def host_bound(effect: Effect) -> bool:
     return isinstance(
         effect, StartRun | SteerRun | ResumeRun | AnswerPermission | AnswerQuestion | AbortRun | DisposeInstance
     )
+
+
+def when_parked(effect: Effect) -> RunEvent | None:
+    """What the machine must hear when an effect can never be done: else a turn would wait for ever."""
+    match effect:
+        case StartRun(run=run) | SteerRun(run=run) | ResumeRun(run=run):
+            return RunFailed(run=run, reason=wording.broke_on_our_side(run))
+        case AnswerPermission(run=run) | AnswerQuestion(run=run):
+            return RunFailed(run=run, reason=wording.broke_on_our_side(run))
+        case ReadIssue(run=run):
+            return IssueRead(run=run)
+        case AbortRun(run=run):
+            return RunAborted(run=run, verified=False, detail=wording.ABORT_BROKE)
+        case Remind(event=event):
+            return event
+        case Post() | ShowPlan() | BeginIssue() | DisposeInstance():
+            return None

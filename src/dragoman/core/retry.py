@@ -8,7 +8,11 @@ TOO_OLD_S = 86_400.0  # after a day of trying an effect is parked
 
 
 def backoff(attempts: int, asked_s: float | None = None) -> float:
-    """Seconds until the next attempt, after `attempts` failed ones; what the other side asked for goes first."""
+    """Seconds until the next attempt, after `attempts` failed ones.
+
+    asked_s  what the other side asked for. A longer wait than the cap is kept by whoever counts its quota (it refuses
+             without asking again); here we come back in time, for something more urgent may stand behind.
+    """
     if asked_s is not None:
-        return max(FIRST_S, asked_s)
+        return min(CAP_S, max(FIRST_S, asked_s))
     return min(CAP_S, FIRST_S * 2.0 ** min(attempts - 1, 10))

@@ -21,6 +21,14 @@ ENDED_ELSEWHERE = "The run was ended from outside before it gave an answer. Writ
 DECLINED = "I stopped here because the request was declined. Tell me how to go on."
 
 
+ABORT_BROKE = "Something broke on my side while I looked whether the work has ended"
+
+
+def broke_on_our_side(run: str) -> str:
+    """A bug of ours ended the turn."""
+    return f"Something broke on my side, so I could not go on; the log has `run={run}`. Write to me to try again."
+
+
 def session_started(issue: Issue | None, prompt: Prompt) -> str:
     """The first thing people read, before anything slow is touched."""
     if issue is None:

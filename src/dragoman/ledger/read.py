@@ -185,6 +185,12 @@ def effects_of(tx: Tx, session: SessionId) -> list[Effect]:
     return [effect for effect in found if not isinstance(effect, Job)]
 
 
+def lane_of_people(tx: Tx, session: SessionId) -> list[Effect]:
+    """What still waits to be shown in a session, oldest first."""
+    found = [decode_effect(body) for (body,) in tx.execute(_SQL["lane_of_people"], (session,)).fetchall()]
+    return [effect for effect in found if not isinstance(effect, Job)]
+
+
 def live_sessions_of(tx: Tx, organization: OrganizationId) -> list[SessionId]:
     """The sessions of an organization that have a turn under way."""
     return [SessionId(id_) for (id_,) in tx.execute(_SQL["live_sessions_of"], (organization,)).fetchall()]

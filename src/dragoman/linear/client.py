@@ -105,10 +105,12 @@ class Linear:
         _check_success(data)
         return "written"
 
-    async def show_plan(self, session: SessionId, items: Sequence[Todo]) -> None:
+    async def show_plan(
+        self, session: SessionId, items: Sequence[Todo], *, priority: Priority = Priority.PLAN
+    ) -> None:
         """Replace the plan of a session. Raises LinearError."""
         variables = {"id": session, "input": outbound.plan_input(items)}
-        _check_success(await self._ask("SessionUpdate", variables, Priority.PLAN))
+        _check_success(await self._ask("SessionUpdate", variables, priority))
 
     async def add_links(self, session: SessionId, links: Sequence[Link]) -> None:
         """Add links to a session; one that is there already is a success. Raises LinearError."""

@@ -8,17 +8,19 @@ Source  proc(5): /proc/[pid]/stat, environ, statm
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from dragoman.errors import Refusal
 from dragoman.opencode.settings import INSTANCE_VARIABLE
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -126,6 +128,25 @@ async def end_family(state: ServerState, grace_s: float = 5.0) -> bool:
         else:
             return True
     return not family(state)
+
+
+@asynccontextmanager
+async def exclusive(path: Path, deadline_s: float = 90.0) -> AsyncIterator[None]:
+    """One process at a time starts or ends the server of a data folder: two on one database lose prompts.
+
+    Raises  Refusal when another one holds it for longer than a start and an end take
+    """
+    deadline = time.monotonic() + deadline_s
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Refusal(f"Another process is starting or ending OpenCode in {path.parent}.") from None
+                await asyncio.sleep(0.1)
+        yield  # closing the file lets the lock go
 
 
 def _signal(pid: int, how: signal.Signals) -> None:

@@ -91,10 +91,7 @@ def bounded_json(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace")
     if len(text) <= INPUT_LIMIT:
         return text
-    try:
-        value = msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
-        return msgspec.json.encode(clipped(text, INPUT_LIMIT // 2)).decode()[:INPUT_LIMIT]
+    value = msgspec.json.decode(raw)
     for limit in (1_000, 300, 80):
         shorter = msgspec.json.encode(_shortened(value, limit)).decode()
         if len(shorter) <= INPUT_LIMIT:

@@ -7,7 +7,8 @@ folder, the operator's home and whatever else is named are hidden; its own proce
 needs. The network is shared, for it must reach the model and we must reach it.
 
 The inner one holds each command of the agent's shell: a process list of its own again, a cleared environment, and of
-all folders only the workspaces' writable; the server's home, and with it its settings and database, is hidden.
+all folders only its own workspace writable; the other workspaces and the server's home, with its settings and database,
+are hidden. Between sessions this prevents accidents, not intent: they share one server, whose tools reach them all.
 
 What the agent can still read, by OpenCode's own tools that run within the server (`read` follows links, so also
 `/proc/self/environ`): OpenCode's password and, in its settings, the model provider's key. With the password it could
@@ -40,6 +41,25 @@ _FRESH_TMP: Final = ("--tmpfs", TMP, "--tmpfs", "/var/tmp")  # noqa: S108
 _NO_HOMES: Final = (Path("/usr"), Path("/var"), Path(TMP))
 _OTHER_KNOBS: Final = ("/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 _NAMESPACES: Final = ("--unshare-pid", "--unshare-ipc", "--unshare-uts")
+
+
+_WRAPPER: Final = """#!/bin/sh
+here=$(pwd -P)
+workspaces={workspaces}
+set -- --chdir "$here" -- /bin/bash "$@"
+case "$here" in
+"$workspaces"/*)
+    root=$here
+    at=$here
+    while [ "$at" != "$workspaces" ]; do
+        if [ -e "$at/.git" ]; then root=$at; fi
+        at=${{at%/*}}
+    done
+    set -- --bind "$root" "$root" "$@"
+    ;;
+esac
+exec env -i {sandbox} "$@"
+"""
 
 
 class Rooms(Struct, frozen=True):
@@ -77,6 +97,9 @@ def outer(bwrap: str, rooms: Rooms, command: Sequence[str]) -> list[str]:
 def shell_script(bwrap: str, rooms: Rooms, identity: tuple[str, str], path: str) -> str:
     """The wrapper that OpenCode takes for its shell: called as `sh -c COMMAND` in the directory of the command.
 
+    Of the workspaces only the one around that directory is there: the topmost folder with a `.git`, since a command in
+    a subfolder needs git too.
+
     identity  name and e-mail of the agent's commits
     path      the PATH of its commands
     """
@@ -84,13 +107,12 @@ def shell_script(bwrap: str, rooms: Rooms, identity: tuple[str, str], path: str)
     inner = [bwrap, *_NAMESPACES, "--die-with-parent", "--new-session", "--ro-bind", "/", "/"]
     inner += ["--dev", "/dev", "--proc", "/proc"]
     inner += [*_inner_for_root(), *_FRESH_TMP]
-    inner += _rooms(hidden=(rooms.home, rooms.settings), readable=(), writable=(rooms.workspaces,))
+    inner += _rooms(hidden=(rooms.home, rooms.settings, rooms.workspaces), readable=(), writable=())
     inner += ["--clearenv", "--setenv", "PATH", path, "--setenv", "HOME", TMP, "--setenv", "TERM", "dumb"]
     inner += ["--setenv", "LANG", "C.UTF-8", "--setenv", "GIT_TERMINAL_PROMPT", "0"]
     for who in ("AUTHOR", "COMMITTER"):
         inner += ["--setenv", f"GIT_{who}_NAME", name, "--setenv", f"GIT_{who}_EMAIL", email]
-    inner += ["--chdir"]
-    return f'#!/bin/sh\nexec env -i {shlex.join(inner)} "$PWD" -- /bin/bash "$@"\n'
+    return _WRAPPER.format(workspaces=shlex.quote(str(rooms.workspaces)), sandbox=shlex.join(inner))
 
 
 def plain_shell_script(identity: tuple[str, str], path: str, marker: tuple[str, str]) -> str:

@@ -9,7 +9,6 @@ Nothing is asked of it before it has said that it listens: a connection that it 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import re
@@ -17,8 +16,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -35,7 +33,6 @@ log = logs.get("opencode.server")
 
 START_DEADLINE_S: Final = 60.0
 STOP_GRACE_S: Final = 5.0
-_LOCK_DEADLINE_S: Final = START_DEADLINE_S + 15.0
 _LOOK_EVERY_S: Final = 0.5
 _ASK_EVERY_S: Final = 10.0
 _SILENT_S: Final = 60.0  # alive, but has answered nothing for so long: it is started anew
@@ -111,7 +108,7 @@ class ManagedServer:
         Raises  Refusal when it cannot be started or another process holds the folder
         """
         self._make_folders()
-        async with self._lock():
+        async with adopt.exclusive(self._root / "lock"):
             sandboxed = await self._sandboxed()
             state = adopt.read_state(self._state_file)
             settings = self._digest(sandboxed)
@@ -130,7 +127,7 @@ class ManagedServer:
 
     async def stop(self) -> None:
         """End the server and everything that it started."""
-        async with self._lock():
+        async with adopt.exclusive(self._root / "lock"):
             state = adopt.read_state(self._state_file)
             if state is not None:
                 if not await adopt.end_family(state, STOP_GRACE_S):
@@ -195,7 +192,7 @@ class ManagedServer:
     # ── starting ─────────────────────────────────────────────────────────
     async def _replace(self) -> Endpoint:
         """End what is left of a dead or silent server, then ensure one."""
-        async with self._lock():
+        async with adopt.exclusive(self._root / "lock"):
             state = adopt.read_state(self._state_file)
             if state is not None and not (adopt.is_alive(state) and await self._fit(state)):
                 await adopt.end_family(state, STOP_GRACE_S)
@@ -235,7 +232,9 @@ class ManagedServer:
         else:
             script = sandbox.plain_shell_script(self._identity, path, (INSTANCE_VARIABLE, state.instance))
         adopt.private_file(shell, script.encode(), 0o755)
-        settings = configuration(model=self._model, sandboxed=sandboxed, operator=self._operator)
+        settings = configuration(
+            model=self._model, sandboxed=sandboxed, workspaces=self._rooms.workspaces, operator=self._operator
+        )
         adopt.private_file(config, msgspec.json.encode(settings))
         command = [str(self._binary), "serve", "--hostname", "127.0.0.1", "--port", str(port)]
         with self._output.open("wb") as output:
@@ -335,21 +334,6 @@ class ManagedServer:
     def _endpoint(self, state: adopt.ServerState, sandboxed: bool, *, adopted: bool = False) -> Endpoint:
         logs.keep_secret([state.password])
         return Endpoint(url=_url(state), password=state.password, sandboxed=sandboxed, adopted=adopted)
-
-    @asynccontextmanager
-    async def _lock(self) -> AsyncIterator[None]:
-        """One process at a time starts or ends the server of a data folder: two on one database lose prompts."""
-        deadline = time.monotonic() + _LOCK_DEADLINE_S
-        with (self._root / "lock").open("ab") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise Refusal(f"Another process is starting or ending OpenCode in {self._root}.") from None
-                    await asyncio.sleep(0.1)
-            yield  # closing the file lets the lock go
 
 
 def _free_port() -> int:

@@ -31,12 +31,19 @@ _SWITCHED_OFF: Final = (
 )
 
 
-def configuration(*, model: str | None, sandboxed: bool, operator: Mapping[str, object]) -> dict[str, object]:
-    """The server's opencode.json: our defaults and over them the operator's. A repository's own file goes over both."""
+def configuration(
+    *, model: str | None, sandboxed: bool, workspaces: Path, operator: Mapping[str, object]
+) -> dict[str, object]:
+    """The server's opencode.json: our defaults and over them the operator's. A repository's own file goes over both.
+
+    Outside its directory an agent may go anywhere that the sandbox shows, but for the workspaces of other sessions;
+    without a sandbox nowhere. Never "ask": nobody would be there to answer.
+    """
+    outside: object = {"*": "allow", f"{workspaces}/*": "deny"} if sandboxed else "deny"
     ours: dict[str, object] = {
         "$schema": "https://opencode.ai/config.json",
         "snapshot": False,  # git snapshots double the cost of a prompt; diffs come from the tools
-        "permission": {"external_directory": "allow" if sandboxed else "deny", "doom_loop": "deny"},
+        "permission": {"external_directory": outside, "doom_loop": "deny"},
     }
     if model:
         ours["model"] = model

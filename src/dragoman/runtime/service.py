@@ -12,9 +12,9 @@ from typing import IO, Any
 
 from dragoman import logs
 from dragoman.config import Settings
+from dragoman.core.effects import Remind
 from dragoman.core.events import Event
 from dragoman.core.session import live_turn
-from dragoman.core.effects import Remind
 from dragoman.errors import OpenCodeError, Refusal, Theirs
 from dragoman.ids import HostId, SessionId
 from dragoman.ledger import cleanup, effects, hosts, pools, read
@@ -85,7 +85,7 @@ class Service:
         )
         self.engine.listen(self.desk.told)
         self.follower = Follower(self.engine, self.agent_host)
-        people = People(self.linear, self._link_to)
+        people = People(self.linear, self.ledger, self._link_to)
         agent = AgentWork(
             self.engine,
             self.agent_host,

@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from dragoman import logs
+from dragoman.core.effects import when_parked
 from dragoman.core.events import Event
 from dragoman.core.retry import TOO_OLD_S, backoff
 from dragoman.errors import LedgerError, Theirs
 from dragoman.ledger import effects
 from dragoman.ledger.effects import Claimed
-from dragoman.ledger.pools import Pool
+from dragoman.ledger.pools import Job, Pool
 from dragoman.ledger.tx import Tx
 from dragoman.runtime.engine import Engine
 
@@ -122,7 +123,7 @@ class Workers:
             await engine.postpone(claimed, wait_s, str(put_off), put_off.event)
         except GivenUp as never:
             _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(never))
-            await engine.park(claimed, str(never), never.event)
+            await engine.park(claimed, str(never), never.event or _what_now(claimed))
         except LedgerError:
             raise
         except Theirs as error:
@@ -130,7 +131,7 @@ class Workers:
         except Exception as error:  # a bug of ours must not take the pool down; the effect is tried again, with care
             _log.error("effect.broke", effect=kind, session=claimed.session, n=claimed.n, exc_info=True)
             if claimed.attempts >= BROKEN_ATTEMPTS:
-                await engine.park(claimed, repr(error))
+                await engine.park(claimed, repr(error), _what_now(claimed))
             else:
                 await engine.postpone(claimed, backoff(claimed.attempts), repr(error))
         else:
@@ -141,7 +142,7 @@ class Workers:
         too_old = claimed.until - LEASE_S - claimed.created_at > TOO_OLD_S
         if not error.retryable or too_old:
             _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(error))
-            await self._engine.park(claimed, str(error))
+            await self._engine.park(claimed, str(error), _what_now(claimed))
             return
         wait_s = backoff(claimed.attempts, error.retry_after_s)
         _log.info("effect.postponed", effect=kind, session=claimed.session, n=claimed.n, wait_s=wait_s, error=str(error))
@@ -175,6 +176,11 @@ class Workers:
 
 
 BROKEN_ATTEMPTS = 5  # how often an effect that makes us fail is tried before it is parked
+
+
+def _what_now(claimed: Claimed) -> Event | None:
+    """What a parked effect means for its session: nobody may wait for ever for something that will not happen."""
+    return None if isinstance(claimed.effect, Job) else when_parked(claimed.effect)
 
 
 def _renew_all(tx: Tx, mine: list[Claimed]) -> None:

@@ -15,7 +15,6 @@ import msgspec
 from graphql import (
     DocumentNode,
     GraphQLError,
-    GraphQLUnionType,
     OperationDefinitionNode,
     build_schema,
     execute_sync,
@@ -67,9 +66,6 @@ class GraphQL:
     def __init__(self, world: World, agent: Agent, tokens: Tokens, quota: Quota) -> None:
         self._schema = build_schema(SCHEMA_TEXT)
         install(self._schema)
-        union = self._schema.type_map["AgentActivityContent"]
-        assert isinstance(union, GraphQLUnionType)
-        union.resolve_type = content_type
         self._tokens = tokens
         self._quota = quota
         self._asked = Asked(world=world, agent=agent, quota=quota)
@@ -112,6 +108,7 @@ class GraphQL:
             context_value=self._asked,
             variable_values=question.variables,
             operation_name=question.operationName,
+            type_resolver=content_type,
         )
         errors = result.errors or []
         for error in errors:

@@ -168,11 +168,6 @@ class Hooks:
         """The deliveries about a session, oldest first."""
         return [d for d in self.deliveries if d.body.get("agentSession", {}).get("id") == session_id]
 
-    @property
-    def busy(self) -> bool:
-        """Whether anything is being sent or waits for a retry."""
-        return bool(self._tasks)
-
     def _begin(self, delivery: Delivery, delay_s: float) -> None:
         self._track(self._deliver(delivery, delay_s))
 

@@ -72,10 +72,6 @@ class Model:
         """Let all pauses `until` this gate end, those to come as well."""
         self._gate(gate).set()
 
-    def close_gate(self, gate: str) -> None:
-        """Let pauses `until` this gate wait again."""
-        self._gates.pop(gate, None)
-
     def close(self) -> None:
         """End all pauses; the answers that waited in them are cut."""
         self._closed = True

@@ -66,13 +66,8 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {
-            "markdown": render,
-            "clock": clock_time,
-            "machine": machine_time,
-            "initials": initials,
-        }
-        self._templates.globals |= {"world": simulator.world}
+        self._templates.filters.update(markdown=render, clock=clock_time, machine=machine_time, initials=initials)
+        self._templates.globals.update(world=simulator.world)
 
     def routes(self) -> list[BaseRoute]:
         """Everything below "/"."""

@@ -54,10 +54,6 @@ class Bucket:
             self._level -= amount
         return enough
 
-    def empty(self) -> None:
-        """Take all that is left."""
-        self.take(self.remaining())
-
     def reset_ms(self) -> int:
         """When the bucket is full again, in milliseconds since the epoch, as Linear's headers say it."""
         missing = self.limit - self.remaining()

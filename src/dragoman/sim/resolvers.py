@@ -250,6 +250,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         "delegate": _person("delegate"),
         "creator": _person("creator"),
         "parent": lambda issue, info: _world(info).issues.get(issue.parent or ""),
+        "branchName": lambda issue, _: issue.branch_name,
         "priorityLabel": lambda issue, _: priority_label(issue.priority),
         "attachments": _issue_attachments,
         "comments": lambda issue, info, **args: page(_world(info).comments_on(issue.id), **args),
@@ -267,7 +268,11 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         "isArtificialAgentSessionRoot": lambda comment, _: comment.stub,
         "agentSession": lambda comment, info: _world(info).session_of_thread(comment.id),
     },
-    "Attachment": {"sourceType": lambda *_: None, "issue": _issue},
+    "Attachment": {
+        "subtitle": lambda attachment, _: attachment.subtitle,
+        "sourceType": lambda *_: None,
+        "issue": _issue,
+    },
     "AgentSession": {
         "slugId": lambda session, _: session.id.replace("-", "")[:12],
         "status": lambda session, info: _world(info).status(session),

@@ -7,7 +7,6 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from granian.constants import Interfaces
@@ -141,9 +140,7 @@ class Simulator:
         await self.hooks.close()
         raise OSError(f"the simulator could not listen on {self.url}")
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

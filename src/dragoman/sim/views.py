@@ -62,7 +62,6 @@ class IssueView(Record):
     assignee: Person | None
     delegate: Person | None
     threads: tuple[ThreadView, ...]
-    working: bool
 
 
 class Group(Record):
@@ -98,7 +97,6 @@ def issue_view(world: World, issue: Issue) -> IssueView:
         assignee=world.people.get(issue.assignee or ""),
         delegate=world.people.get(issue.delegate or ""),
         threads=tuple(threads),
-        working=any(view.status in ("pending", "active", "stopping") for view in sessions),
     )
 
 

@@ -85,6 +85,8 @@ class World:
         self.suggestions: dict[str, float] = {}  # repository full name -> confidence, for issueRepositorySuggestions
         self.webhooks: list[dict[str, object]] = []  # every body ever emitted, oldest first
         self.version = 0
+        self._threads: dict[str, list[str]] = {}  # root comment -> itself and its replies
+        self._comments_on: dict[str, list[str]] = {}  # issue -> its comments
         self._activities: dict[str, Activity] = {}
         self._rows: dict[str, list[str]] = {}
         self._fading: dict[str, list[str]] = {}
@@ -175,11 +177,11 @@ class World:
 
     def thread(self, root_id: str) -> list[Comment]:
         """A root comment and its replies, oldest first."""
-        return [comment for comment in self.comments.values() if root_id in (comment.id, comment.parent)]
+        return [self.comments[comment] for comment in self._threads.get(root_id, ())]
 
     def comments_on(self, issue_id: str) -> list[Comment]:
         """All comments of an issue, oldest first."""
-        return [comment for comment in self.comments.values() if comment.issue == issue_id]
+        return [self.comments[comment] for comment in self._comments_on.get(issue_id, ())]
 
     def sessions_on(self, issue_id: str) -> list[AgentSession]:
         """The sessions of an issue, oldest first."""
@@ -217,6 +219,9 @@ class World:
             case Issue():
                 self.issues[thing.id] = thing
             case Comment():
+                if thing.id not in self.comments:
+                    self._threads.setdefault(thing.parent or thing.id, []).append(thing.id)
+                    self._comments_on.setdefault(thing.issue or "", []).append(thing.id)
                 self.comments[thing.id] = thing
             case Attachment():
                 self.attachments[thing.id] = thing

@@ -64,3 +64,7 @@ SELECT body FROM effects WHERE session = ? AND pool = 'agent' ORDER BY n;
 -- name: live_sessions_of
 -- The sessions of an organization that have a turn under way.
 SELECT id FROM sessions WHERE organization = ? AND live = 1;
+
+-- name: lane_of_people
+-- What still waits to be shown in a session, oldest first.
+SELECT body FROM effects WHERE session = ? AND lane = 'linear' AND done_at IS NULL ORDER BY n;

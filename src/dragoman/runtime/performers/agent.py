@@ -7,9 +7,9 @@ run that it has left is stopped before the lane goes on.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from dragoman import logs
 from dragoman.core import prompts
@@ -23,8 +23,8 @@ from dragoman.core.effects import (
     SteerRun,
 )
 from dragoman.core.events import Event, Prompt, RunAborted, RunFailed, RunStarted, RunWaiting
-from dragoman.core.session import Message, Resting, Session, Starting, Workspace, Working, live_turn
 from dragoman.core.session import Closed as ClosedPhase
+from dragoman.core.session import Message, Resting, Session, Starting, Working, Workspace, live_turn
 from dragoman.errors import GitError, NotFound, OpenCodeDown, OpenCodeError, Told
 from dragoman.ids import AgentThread, MessageId, OrganizationId, PartId, RunId, SessionId, part_id, session_of
 from dragoman.ledger import read
@@ -41,7 +41,6 @@ ABORT_ATTEMPTS = 40  # about ten minutes of trying to see it end
 FOREIGN = "I do not work for this organization."
 QUEUE_LOOK_S = 1.0  # how often a run that waits for a place looks again
 EARLIER_MESSAGES = 12  # of earlier sessions on the issue that a new one starts from
-T = TypeVar("T")
 _log = logs.get("agent")
 
 
@@ -54,7 +53,14 @@ class AgentWork:
     """
 
     def __init__(
-        self, engine: Engine, host: AgentHost, desk: Desk, *, model: str | None, agent: str, places: int,
+        self,
+        engine: Engine,
+        host: AgentHost,
+        desk: Desk,
+        *,
+        model: str | None,
+        agent: str,
+        places: int,
         is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
     ) -> None:
         self._engine = engine
@@ -108,26 +114,25 @@ class AgentWork:
             workspace, notes = await self._desk.workspace(session)
         except GitError as error:
             if error.retryable:
-                raise Postponed(str(error), event=RunWaiting(run=effect.run, cause="repository", detail=str(error))) from error
-            raise GivenUp(str(error), event=RunFailed(run=effect.run, reason=f"git could not prepare the workspace: {error}")) from error
+                raise Postponed(
+                    str(error), event=RunWaiting(run=effect.run, cause="repository", detail=str(error))
+                ) from error
+            raise GivenUp(
+                str(error), event=RunFailed(run=effect.run, reason=f"git could not prepare the workspace: {error}")
+            ) from error
         except Told as error:
             raise GivenUp(str(error), event=RunFailed(run=effect.run, reason=str(error))) from error
-        try:
+        with _refusals_end(effect.run):
             thread = await self._thread(client, session, workspace)
             if await client.message(thread, workspace.directory, effect.message) is None:
-                fresh = thread != session.thread
-                text = await self._first_text(session, effect.prompt, workspace, notes) if fresh else prompts.follow_up(effect.prompt)
+                text = prompts.follow_up(effect.prompt)
+                if thread != session.thread:
+                    text = await self._first_text(session, effect.prompt, workspace, notes)
                 if await self._fenced(effect.run) is None:
                     return None
                 await client.prompt(
                     thread, workspace.directory, effect.message, effect.part, text, self._model, self._agent
                 )
-        except OpenCodeDown as error:
-            raise self._waiting(effect.run, error) from error
-        except OpenCodeError as error:
-            if error.retryable:
-                raise
-            raise self._refused(effect.run, error) from error
         if await self._fenced(effect.run) is None:
             await stop_run(client, thread, workspace.directory, ABORT_S)
             return None
@@ -155,9 +160,7 @@ class AgentWork:
         title = f"{session.issue.key} {session.issue.title}" if session.issue else "Session"
         return await client.create_thread(workspace.directory, title, session.id)
 
-    async def _first_text(
-        self, session: Session, prompt: Prompt, workspace: Workspace, notes: tuple[str, ...]
-    ) -> str:
+    async def _first_text(self, session: Session, prompt: Prompt, workspace: Workspace, notes: tuple[str, ...]) -> str:
         history = await self._history(session)
         text = prompts.first_prompt(session, prompt, history=history, workspace=workspace)
         return text + "".join(f"\n\nAbout the workspace: {note}" for note in notes)
@@ -193,22 +196,15 @@ class AgentWork:
             text = prompts.resumed(effect.note)
             return await self._give(client, session, effect.run, effect.message, effect.part, text)
         # No tool had started: the same message under the same ids wakes OpenCode's loop where it stopped.
-        original = await self._call(effect.run, client.message(session.thread, session.workspace.directory, effect.original))
-        text = "".join(part.text for part in original.parts if part.type == "text") if original else ""
-        if not text:
-            text = await self._text_again(session, effect.original)
-        await self._call(
-            effect.run,
-            client.prompt(
-                session.thread,
-                session.workspace.directory,
-                effect.original,
-                part_id(effect.original),
-                text,
-                self._model,
-                self._agent,
-            ),
-        )
+        thread, directory = session.thread, session.workspace.directory
+        with _refusals_end(effect.run):
+            original = await client.message(thread, directory, effect.original)
+            text = "".join(part.text for part in original.parts if part.type == "text") if original else ""
+            text = text or await self._text_again(session, effect.original)
+            part = part_id(effect.original)
+            await client.prompt(thread, directory, effect.original, part, text, self._model, self._agent)
+        if await self._fenced(effect.run) is None:
+            await stop_run(client, thread, directory, ABORT_S)
         return None
 
     async def _give(
@@ -218,8 +214,9 @@ class AgentWork:
         thread, directory = session.thread, session.workspace.directory if session.workspace else ""
         if thread is None:
             return None
-        if await self._call(run, client.message(thread, directory, message)) is None:
-            await self._call(run, client.prompt(thread, directory, message, part, text, self._model, self._agent))
+        with _refusals_end(run):
+            if await client.message(thread, directory, message) is None:
+                await client.prompt(thread, directory, message, part, text, self._model, self._agent)
         if await self._fenced(run) is None:
             await stop_run(client, thread, directory, ABORT_S)
         return None
@@ -241,16 +238,15 @@ class AgentWork:
             return None
         client = await self._client(effect.run)
         directory = session.workspace.directory
-        try:
-            if isinstance(effect, AnswerPermission):
-                await client.reply_permission(effect.ask, effect.thread, directory, effect.reply, effect.message)
-            else:
-                await client.reply_question(effect.ask, effect.thread, directory, effect.answers)
-        except NotFound:
-            # Answered elsewhere, or OpenCode was restarted and forgot: the follower sees which.
-            _log.info("ask.gone", run=effect.run, ask=effect.ask)
-        except OpenCodeDown as error:
-            raise self._waiting(effect.run, error) from error
+        with _refusals_end(effect.run):
+            try:
+                if isinstance(effect, AnswerPermission):
+                    await client.reply_permission(effect.ask, effect.thread, directory, effect.reply, effect.message)
+                else:
+                    await client.reply_question(effect.ask, effect.thread, directory, effect.answers)
+            except NotFound:
+                # Answered elsewhere, or OpenCode was restarted and forgot: the follower sees which.
+                _log.info("ask.gone", run=effect.run, ask=effect.ask)
         return None
 
     # ── a run ends ───────────────────────────────────────────────────────
@@ -300,9 +296,10 @@ class AgentWork:
             return
         client = await self._client(effect.run)
         workspace, _ = (session.workspace, ()) if session.workspace else await self._desk.workspace(session)
-        thread = session.thread or await self._call(effect.run, client.find_thread(workspace.directory, session.id))
-        if thread and await self._call(effect.run, client.message(thread, workspace.directory, effect.message)) is not None:
-            await stop_run(client, thread, workspace.directory, ABORT_S)
+        with _refusals_end(effect.run):
+            thread = session.thread or await client.find_thread(workspace.directory, session.id)
+            if thread and await client.message(thread, workspace.directory, effect.message) is not None:
+                await stop_run(client, thread, workspace.directory, ABORT_S)
 
     # ── small things ─────────────────────────────────────────────────────
     async def _fenced(self, run: RunId) -> Session | None:
@@ -314,25 +311,19 @@ class AgentWork:
 
     async def _client(self, run: RunId) -> OpenCode:
         try:
-            return await self._host.client()
-        except OpenCodeDown as error:
-            raise self._waiting(run, error) from error
+            with _refusals_end(run):
+                return await self._host.client()
         except Told as error:
             raise GivenUp(str(error), event=RunFailed(run=run, reason=str(error))) from error
 
-    async def _call(self, run: RunId, call: Awaitable[T]) -> T:
-        """Await a call to OpenCode; while it is down the run waits, and what it refuses for good ends the run."""
-        try:
-            return await call
-        except OpenCodeDown as error:
-            raise self._waiting(run, error) from error
-        except OpenCodeError as error:
-            if error.retryable:
-                raise
-            raise self._refused(run, error) from error
 
-    def _refused(self, run: RunId, error: OpenCodeError) -> GivenUp:
-        return GivenUp(str(error), event=RunFailed(run=run, reason=f"OpenCode refused the request: {error}"))
-
-    def _waiting(self, run: RunId, error: OpenCodeDown) -> Postponed:
-        return Postponed(str(error), event=RunWaiting(run=run, cause="opencode"))
+@contextmanager
+def _refusals_end(run: RunId) -> Iterator[None]:
+    """While OpenCode does not answer or fails, the run waits and people hear of it; what it refuses for good ends it."""
+    try:
+        yield
+    except OpenCodeError as error:
+        if error.retryable:
+            raise Postponed(str(error), event=RunWaiting(run=run, cause="opencode", detail=str(error))) from error
+        reason = f"OpenCode refused the request: {error}"
+        raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error

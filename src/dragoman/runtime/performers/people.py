@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable
 
 from dragoman import logs
+from dragoman.core.activities import Thought
 from dragoman.core.effects import BeginIssue, Post, ReadIssue, ShowPlan
 from dragoman.core.events import Event, IssueRead
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId
+from dragoman.ledger import read
 from dragoman.ledger.effects import Claimed
-from dragoman.linear.client import Linear
-from dragoman.linear.governor import Dropped
+from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.linear.client import Linear, priority_of
+from dragoman.linear.governor import Dropped, Priority
 from dragoman.linear.outbound import Link
 
 ISSUE_S = 3.0  # the run waits for the branch name no longer than this
@@ -25,8 +28,9 @@ class People:
     link_to  the page of a session, None when we have no public address
     """
 
-    def __init__(self, linear: Linear, link_to: Callable[[SessionId], str | None]) -> None:
+    def __init__(self, linear: Linear, ledger: SqliteLedger, link_to: Callable[[SessionId], str | None]) -> None:
         self._linear = linear
+        self._ledger = ledger
         self._link_to = link_to
 
     async def perform(self, claimed: Claimed) -> Event | None:
@@ -36,12 +40,13 @@ class People:
             return None
         match effect:
             case Post(id=id_, activity=activity):
+                urgency = await self._urgency(session, effect, claimed)
                 try:
-                    await self._linear.post(session, id_, activity, link=self._link_to(session))
+                    await self._linear.post(session, id_, activity, priority=urgency, link=self._link_to(session))
                 except Dropped:
                     _log.debug("activity.dropped", session=session)
             case ShowPlan(items=items):
-                await self._linear.show_plan(session, items)
+                await self._linear.show_plan(session, items, priority=await self._urgency(session, effect, claimed))
             case ReadIssue():
                 return await self._read_issue(effect)
             case BeginIssue():
@@ -49,6 +54,14 @@ class People:
             case _:
                 raise TypeError(f"not for people: {effect!r}")
         return None
+
+    async def _urgency(self, session: SessionId, effect: Post | ShowPlan, claimed: Claimed) -> Priority:
+        """How urgent it is; once refused, as urgent as the most urgent one that waits behind it in the lane."""
+        own = _priority(effect)
+        if claimed.attempts == 1:
+            return own
+        behind = await self._ledger.read(read.lane_of_people, session)
+        return min([own, *(_priority(one) for one in behind if isinstance(one, Post | ShowPlan))])
 
     async def _read_issue(self, effect: ReadIssue) -> Event:
         try:
@@ -64,3 +77,12 @@ class People:
             await self._linear.add_links(session, [Link(label="Dragoman", url=link)])
         if effect.issue is not None:
             await self._linear.begin_issue(effect.issue.id, start=effect.start, delegate=effect.delegate)
+
+
+def _priority(effect: Post | ShowPlan) -> Priority:
+    """By kind; a thought of the agent's can wait, one of ours may be the acknowledgement that Linear waits for."""
+    if isinstance(effect, ShowPlan):
+        return Priority.PLAN
+    if effect.routine and isinstance(effect.activity, Thought) and not effect.activity.fleeting:
+        return Priority.ACTION
+    return priority_of(effect.activity)

@@ -1,0 +1,50 @@
+"""The machine: who runs on which core, what a process used, what else goes on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def pinned(argv: Sequence[str], side: Literal["server", "load"]) -> list[str]:
+    """The command on the core of its side: what is measured on the first, what measures it on the second.
+
+    Left alone where there is one core only, or no taskset, or with BENCH_PIN=0.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    taskset = shutil.which("taskset")
+    if len(cores) < 2 or taskset is None or os.environ.get("BENCH_PIN") == "0":
+        return list(argv)
+    return [taskset, "-c", str(cores[0] if side == "server" else cores[1]), *argv]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time a process has used so far, its threads included, its children not."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process that is in RAM, in MB (10^6 bytes)."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE / 1e6
+
+
+def described() -> str:
+    """One line about the machine, its load included: figures of a busy one say little."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    one, five, _ = os.getloadavg()
+    return (
+        f"{len(os.sched_getaffinity(0))} cores ({names[0] if names else platform.machine()}), "
+        f"Python {platform.python_version()}, load average {one:.1f} (1 min) {five:.1f} (5 min) at the start"
+    )

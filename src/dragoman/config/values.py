@@ -1,0 +1,141 @@
+"""From text to one value. Each function raises Problem with a sentence that ends in an example, never with the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+INVENTED_URL: Final = "https://api.opencode.dev/sessions"  # stood in an example; it never existed
+_LEDGER_EXAMPLE: Final = "Example: sqlite:////var/lib/dragoman/dragoman.db"
+
+
+class Problem(Exception):
+    """What is wrong with one value."""
+
+
+def path(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def text(value: str) -> str:
+    return value
+
+
+def secret(value: str) -> str:
+    """A token that travels in a header: one word."""
+    if any(letter.isspace() or not letter.isprintable() for letter in value):
+        raise Problem("holds whitespace or invisible characters; copy it again, as one word")
+    return value
+
+
+def secrets(value: str) -> tuple[str, ...]:
+    """Several, with commas between them."""
+    return tuple(secret(part.strip()) for part in value.split(",") if part.strip())
+
+
+def whole_number(*, least: int, most: int, example: int, meaning: str = "") -> Callable[[str], int]:
+    """A number within bounds. `meaning` says what the least one stands for."""
+
+    def parse(value: str) -> int:
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+            raise Problem(f"is no whole number. Example: {example}")
+        number = int(value)
+        if not least <= number <= most:
+            raise Problem(f"must lie between {least}{meaning} and {most}. Example: {example}")
+        return number
+
+    return parse
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """One of a few words, in any case."""
+
+    def parse(value: str) -> str:
+        if value.lower() not in allowed:
+            raise Problem(f"must be one of {', '.join(allowed)}. Example: {allowed[0]}")
+        return value.lower()
+
+    return parse
+
+
+def url(example: str) -> Callable[[str], str]:
+    """An http or https URL without credentials, or nothing."""
+
+    def parse(value: str) -> str:
+        if not value:
+            return ""
+        parts = _split(value, example)
+        if parts.username is not None or parts.password is not None:
+            raise Problem(f"holds credentials; tokens have settings of their own. Example: {example}")
+        return value.rstrip("/")
+
+    return parse
+
+
+def opencode_url(value: str) -> tuple[str, str]:
+    """(URL without credentials, the password that was in it); both empty for a server of our own."""
+    if not value:
+        return "", ""
+    if value.rstrip("/") == INVENTED_URL:
+        raise Problem(
+            "is an address that never existed. Leave it empty, and an OpenCode server is started for you; "
+            "or give the address of a running `opencode serve`. Example: http://127.0.0.1:4096"
+        )
+    parts = _split(value, "http://127.0.0.1:4096")
+    if parts.query or parts.fragment:
+        raise Problem("must be a bare address, without “?” or “#”. Example: http://127.0.0.1:4096")
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return bare.geturl().rstrip("/"), unquote(parts.password or "")
+
+
+def ledger_url(folder: Path) -> Callable[[str], str]:
+    """sqlite:////absolute, sqlite:///relative to `folder`, memory://, or nothing."""
+
+    def parse(value: str) -> str:
+        if value in {"", "memory://"}:
+            return value
+        scheme = value.partition(":")[0].lower()
+        if scheme in {"redis", "rediss", "postgres", "postgresql"}:
+            raise Problem(f"names a {scheme} server, which this version does not use. {_LEDGER_EXAMPLE}")
+        file = value.removeprefix("sqlite:///")
+        if file == value or not file:
+            raise Problem(f"must be sqlite:/// and a file, or memory://. {_LEDGER_EXAMPLE}")
+        place = (folder / file).absolute()
+        if place.is_dir():
+            raise Problem(f"names a folder, not a file. {_LEDGER_EXAMPLE}")
+        return f"sqlite:///{place}"
+
+    return parse
+
+
+def model(value: str) -> str:
+    provider, slash, name = value.partition("/")
+    if value and not (provider and slash and name):
+        raise Problem("must be provider/model. Example: anthropic/claude-sonnet-4-5")
+    return value
+
+
+def readable_file(example: str) -> Callable[[str], str]:
+    """A file that is there, or nothing."""
+
+    def parse(value: str) -> str:
+        if value and not Path(value).expanduser().is_file():
+            raise Problem(f"names no file. Example: {example}")
+        return str(Path(value).expanduser().absolute()) if value else ""
+
+    return parse
+
+
+def _split(value: str, example: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+        parts = SplitResult("", "", "", "", "")
+    if not usable or any(letter.isspace() for letter in value):
+        raise Problem(f"is no http or https URL. Example: {example}")
+    return parts

@@ -10,9 +10,12 @@ import base64
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterable, MutableMapping
+from json import dumps as json_text
+from types import TracebackType
 from typing import Any, TextIO
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import structlog
 
@@ -21,33 +24,43 @@ SHORTEST_SECRET = 6  # characters; masking shorter words would garble ordinary t
 
 _forms: set[str] = set()
 _pattern: re.Pattern[str] | None = None
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/@]*)?@", re.IGNORECASE)
+_URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
 
 
 def configure(*, level: str = "info", stream: TextIO | None = None, json: bool | None = None) -> None:
-    """Set up logging for the process.
+    """Set up logging for the process: ours, that of libraries (errors only), and what nobody catches.
 
     level  debug, info, warning or error
     json   None = JSON when `stream` (default: standard error) is no terminal
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    )
+    stamped: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            scrub,  # last before rendering: nothing is added after it
-            renderer,
-        ],
+        processors=[*stamped, scrub, renderer],  # scrubbed last: nothing is added after it
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(stream=out, level=logging.ERROR, format="%(levelname)s %(name)s %(message)s", force=True)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_scrub_record)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_name_part, *stamped],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, scrub, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)
+    sys.excepthook = _crashed
+    threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
@@ -61,11 +74,28 @@ def keep_secret(values: Iterable[str]) -> None:
     global _pattern  # noqa: PLW0603 - one process, one set of secrets
     for value in values:
         if len(value) >= SHORTEST_SECRET:
-            encoded = base64.b64encode(value.encode()).decode().rstrip("=")
-            escaped = value.encode("unicode_escape").decode().replace('"', '\\"')
-            _forms.update({value, quote(value, safe=""), encoded, escaped})
+            _forms.update(_forms_of(value))
     longest_first = sorted(_forms, key=len, reverse=True)
     _pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+def _forms_of(value: str) -> set[str]:
+    """The value as it stands, and as JSON, Python, URLs and base64 write it."""
+    quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
+    quoted |= {re.sub("%[0-9A-F]{2}", lambda hexed: hexed[0].lower(), each) for each in quoted}
+    written = {
+        json_text(value)[1:-1],
+        json_text(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+        repr(value.encode())[2:-1],
+    }
+    encoded: set[str] = set()
+    raw = value.encode()
+    for before in range(3):  # base64 of a text in which it is only a part, as in Basic authorization
+        whole = base64.b64encode(bytes(before) + raw).decode()
+        inner = whole[(before * 4 + 2) // 3 : (before + len(raw)) * 8 // 6]
+        encoded |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return {value} | quoted | written | {each for each in encoded if len(each) >= SHORTEST_SECRET}
 
 
 def masked(text: str) -> str:
@@ -77,7 +107,7 @@ def masked(text: str) -> str:
 
 def scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The processor that takes secrets out of every field."""
-    return {key: _clean(value) for key, value in event.items()}
+    return {masked(key): _clean(value) for key, value in event.items()}
 
 
 def _clean(value: Any) -> Any:
@@ -87,19 +117,24 @@ def _clean(value: Any) -> Any:
         case bool() | int() | float() | None:
             return value
         case dict():
-            return {str(key): _clean(item) for key, item in value.items()}
+            return {masked(str(key)): _clean(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_clean(item) for item in value]
         case _:
             return masked(str(value))
 
 
-def _scrub_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = masked(record.getMessage()), None
-    if record.exc_info:
-        record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
-        record.exc_info = None
-    return True
+def _name_part(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A library's logger, named as ours are."""
+    record: logging.LogRecord | None = event.get("_record")
+    return {"part": record.name, **event} if record is not None else event
+
+
+def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """What nobody caught: Python itself would print it with all that it holds."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    get("process").error("process.crashed", exc_info=(kind, error, trace))
 
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

@@ -104,6 +104,9 @@ class LiveService:
                 stderr=subprocess.STDOUT,
             )
         await self.becomes(self._listens, START_S)
+        for delivery in self.linear.hooks.deliveries:
+            if delivery.state in ("waiting", "failed"):  # Linear's own retry may be half a minute away
+                self.linear.hooks.resend(delivery)
         if ready:
             await self.becomes(self._has_opencode, START_S)
 

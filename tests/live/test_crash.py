@@ -46,11 +46,7 @@ async def test_opencode_goes_on_while_the_service_is_dead_and_its_words_arrive(s
     assert (service.workspace(session) / "steps.txt").read_text("utf-8") == "one\n"
     # What happened around the crash is told once, and in its order.
     told = [(row.kind, row.content.get("parameter")) for row in service.rows(session) if not row.ephemeral]
-    assert told[1:] == [
-        ("thought", None),
-        ("action", "echo one >> steps.txt"),
-        ("response", None),
-    ]
+    assert told[1:] == [("action", "echo one >> steps.txt"), ("response", None)]
 
 
 async def test_sigterm_during_a_run_cuts_nothing(service: LiveService) -> None:
@@ -138,3 +134,7 @@ async def test_sigterm_at_rest_ends_opencode_and_all_that_it_started(service: Li
     assert service.left() == {}
     assert service.server() is None
     await service.start()
+
+async def test_zz(service):
+    print(service.log.read_text())
+    assert 0

@@ -54,24 +54,19 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-async def serve(folder: Path, binary: Path, sandboxing: str) -> AsyncIterator[Live]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def held(folder: Path, opencode_bin: Path) -> AsyncIterator[Live]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LINEAR_ACCESS_TOKEN", ENV_CANARY)
         patch.setenv("HOME", str(folder / "home"))
         async with ScriptedModel() as model:
-            server = managed(folder, binary, model, sandboxing=sandboxing, hidden=[folder / "app.pem"])
+            server = managed(folder, opencode_bin, model, hidden=[folder / "app.pem"])
             try:
                 found = Live(server, await server.ensure(), model, folder)
                 yield found
                 await found.client.close()
             finally:
                 await server.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def held(folder: Path, opencode_bin: Path) -> AsyncIterator[Live]:
-    async for found in serve(folder, opencode_bin, "auto"):
-        yield found
 
 
 async def seen(live: Live, play: str, *calls: Call) -> str:
@@ -204,16 +199,6 @@ async def test_commands_have_the_tools_of_the_trade(held: Live) -> None:
     assert "OpenCode agent <agent@dragoman.invalid>" in told
     for result in ("42", "48", "54"):
         assert result in told
-
-
-async def test_the_same_attacks_succeed_without_a_sandbox(folder: Path, opencode_bin: Path, held: Live) -> None:
-    """So that the tests above prove the sandbox and not a mistake in the attacks."""
-    await held.server.stop()
-    async for free in serve(folder, opencode_bin, "off"):
-        told = await seen(free, "free", bash(f"cat {folder}/data/ledger.sqlite {folder}/home/.netrc"))
-        assert LEDGER_CANARY in told
-        assert HOME_CANARY in told
-        assert not free.endpoint.sandboxed
 
 
 async def test_a_sandbox_that_cannot_be_made_says_why() -> None:

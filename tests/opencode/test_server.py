@@ -120,7 +120,7 @@ async def test_started_adopted_killed_replaced_resumed_and_ended(tmp_path: Path,
         assert not server.running
 
 
-async def test_without_a_sandbox_a_command_that_outlives_a_killed_server_is_ended_too(
+async def test_without_a_sandbox_commands_reach_our_data_and_one_that_outlives_the_server_is_ended_too(
     tmp_path: Path, opencode_bin: Path
 ) -> None:
     async with ScriptedModel() as model:
@@ -128,11 +128,15 @@ async def test_without_a_sandbox_a_command_that_outlives_a_killed_server_is_ende
         try:
             live = Live(server, await server.ensure(), model, tmp_path)
             directory = live.workspace("orphan")
-            model.plays["orphan"] = [[("bash", {"command": "echo $$ > pid; sleep 300", "description": "d"})]]
+            # The attack of test_sandbox.py works when nothing holds it: so it is the sandbox that held it there.
+            (tmp_path / "data" / "ledger.sqlite").write_text("what is ours")
+            command = f"cat {tmp_path}/data/ledger.sqlite > seen; echo $$ > pid; sleep 300"
+            model.plays["orphan"] = [[("bash", {"command": command, "description": "d"})]]
             await live.begin(directory, "plays:orphan")
             written = tmp_path / "workspaces" / "orphan" / "pid"
             await becomes(lambda: number_in(written) > 0)
             orphan = number_in(written)
+            assert written.with_name("seen").read_text() == "what is ours"
             state = state_of(tmp_path)
             kill_the_binary(state)
             await becomes(lambda: not adopt.is_alive(state))

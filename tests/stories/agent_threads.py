@@ -14,6 +14,7 @@ from typing import Any
 Wire = dict[str, Any]
 Emit = Callable[[str, str, Wire], None]  # directory, kind, properties
 
+RESUMED = "Your run was interrupted"  # how the service begins what it tells an agent that was cut
 _numbers = itertools.count(1)
 
 
@@ -96,12 +97,17 @@ class Thread:
             after = self.messages[self.messages.index(known) + 1 :]
             newer = any(other["info"]["role"] == "user" for other in after)
             return newer or not _answered(after)
-        before = self.messages[-1]["info"] if self.messages else None
-        if not self.busy and (before is None or (before["role"] == "assistant" and "completed" in before["time"])):
+        if not self.busy and self._rested() and RESUMED not in "".join(part.get("text", "") for part in parts):
             self.fresh.add(message_id)
         info = {"id": message_id, "role": "user", "sessionID": self.id, "time": {"created": now_ms()}}
         self.put({"info": info | {"agent": body.get("agent"), "model": body.get("model")}, "parts": parts})
         return True
+
+    def _rested(self) -> bool:
+        if not self.messages:
+            return True
+        last = self.messages[-1]["info"]
+        return bool(last["role"] == "assistant" and "completed" in last["time"])
 
     def put(self, message: Wire) -> Wire:
         """Add a message with its parts."""

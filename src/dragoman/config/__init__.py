@@ -138,8 +138,8 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
         opencode_token=read("OPENCODE_SESSION_TOKEN", values.secret, default="") or password,
         opencode_model=read("OPENCODE_MODEL", values.model, default=""),
         opencode_agent=read("OPENCODE_AGENT", values.text, default="build"),
-        opencode_bin=read("OPENCODE_BIN", values.readable_file("/usr/local/bin/opencode"), default=""),
-        opencode_config=read("OPENCODE_CONFIG", values.readable_file("/etc/dragoman/opencode.json"), default=""),
+        opencode_bin=read("OPENCODE_BIN", values.file(here, "/usr/local/bin/opencode"), default=""),
+        opencode_config=read("OPENCODE_CONFIG", values.file(here, "/etc/dragoman/opencode.json"), default=""),
         ledger_url=ledger_url,
         max_sessions=read(
             "MAX_CONCURRENT_SESSIONS", values.whole_number(least=1, most=MOST, example=100), default="100"
@@ -190,7 +190,7 @@ def _places(sources: Sources, here: Path) -> tuple[Path, str]:
     """The data folder and the ledger."""
     base = sources.raw("XDG_DATA_HOME")
     share = Path(base) if base else Path.home() / ".local" / "share"
-    data_dir = sources.read("DRAGOMAN_DATA_DIR", values.path, default=str(share / "dragoman"))
+    data_dir = sources.read("DRAGOMAN_DATA_DIR", values.path(here), default=str(share / "dragoman"))
     url = sources.read("SESSION_STORAGE_URL", values.ledger_url(here), default="")
     return data_dir, url or f"sqlite:///{data_dir}/dragoman.db"
 

@@ -58,7 +58,7 @@ class Sources:
         """The parsed value; a problem is noted and the default stands in, so that the others are checked, too."""
         given = self.raw(name)
         try:
-            if _COMMENT.search(given):
+            if name in self._environment and _COMMENT.search(given):
                 raise Problem("looks as if it still carried a comment (“ #”). Put comments on a line of their own")
             return parse(given or default)
         except Problem as problem:

@@ -13,13 +13,15 @@ import msgspec
 
 from dragoman.config.sources import Sources
 from dragoman.core.limits import Rules
+from dragoman.errors import ConfigurationError
 from dragoman.record import Record
 from dragoman.repositories.configured import Repository, choose_default, problems_of
-from dragoman.errors import ConfigurationError
 
 DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
 _PARTS = ("repositories", "session", "opencode")
+
+_LEAST = {"resumes": 0}  # everything else has to be greater than 0
 
 T = TypeVar("T", bound=Record)
 
@@ -100,7 +102,7 @@ class _Reader:
         rules = self._record("[session]", row, Rules, '[session] while_busy = "queue"') or Rules()
         for name in Rules.__struct_fields__:
             value = getattr(rules, name)
-            if isinstance(value, int | float) and not (math.isfinite(value) and value > 0):
+            if isinstance(value, int | float) and not (math.isfinite(value) and value >= _LEAST.get(name, 1e-3)):
                 self._note(f"[session] {name} must be greater than 0. Example: {name} = {getattr(Rules(), name):g}")
         return rules
 

@@ -15,8 +15,9 @@ class Problem(Exception):
     """What is wrong with one value."""
 
 
-def path(value: str) -> Path:
-    return Path(value).expanduser().absolute()
+def path(folder: Path) -> Callable[[str], Path]:
+    """A path; a relative one counts from `folder`."""
+    return lambda value: (folder / Path(value).expanduser()).absolute()
 
 
 def text(value: str) -> str:
@@ -118,13 +119,14 @@ def model(value: str) -> str:
     return value
 
 
-def readable_file(example: str) -> Callable[[str], str]:
-    """A file that is there, or nothing."""
+def file(folder: Path, example: str) -> Callable[[str], str]:
+    """A file that is there, or nothing; a relative path counts from `folder`."""
 
     def parse(value: str) -> str:
-        if value and not Path(value).expanduser().is_file():
+        place = (folder / Path(value).expanduser()).absolute()
+        if value and not place.is_file():
             raise Problem(f"names no file. Example: {example}")
-        return str(Path(value).expanduser().absolute()) if value else ""
+        return str(place) if value else ""
 
     return parse
 

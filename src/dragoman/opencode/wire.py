@@ -32,7 +32,6 @@ class ToolMetadata(Struct, frozen=True):
     output: object = None
     diff: object = None
     sessionId: object = None
-    interrupted: object = None
 
 
 class ToolState(Struct, frozen=True):
@@ -64,7 +63,6 @@ class Part(Struct, frozen=True):
 class ErrorData(Struct, frozen=True):
     message: str = ""
     statusCode: int | None = None
-    isRetryable: bool | None = None
 
 
 class MessageError(Struct, frozen=True):

@@ -16,7 +16,7 @@ from dragoman.core.effects import Remind
 from dragoman.core.events import Event
 from dragoman.core.session import live_turn
 from dragoman.errors import OpenCodeError, Refusal, Theirs
-from dragoman.ids import HostId, SessionId
+from dragoman.ids import HostId
 from dragoman.ledger import cleanup, effects, hosts, pools, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
@@ -29,6 +29,7 @@ from dragoman.runtime.agent_host import AttachedServer, TendedServer
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.follower import Follower
+from dragoman.runtime.links import Links
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.tenant import Tenant
@@ -75,6 +76,7 @@ class Service:
             client_id=settings.linear_client_id,
             client_secret=settings.linear_client_secret,
         )
+        self.links = Links(settings.public_url, data / "link.key")
         self.tenant = Tenant(self.linear, self.ledger)
         self.agent_host = self._agent_host()
         self.desk = Desk(
@@ -85,7 +87,7 @@ class Service:
         )
         self.engine.listen(self.desk.told)
         self.follower = Follower(self.engine, self.agent_host)
-        people = People(self.linear, self.ledger, self._link_to)
+        people = People(self.linear, self.ledger, self.links.to)
         agent = AgentWork(
             self.engine,
             self.agent_host,
@@ -184,10 +186,6 @@ class Service:
 
     def _busy(self) -> bool:
         return self._open_at_end or self.follower.open_runs > 0
-
-    def _link_to(self, session: SessionId) -> str | None:
-        base = self.settings.public_url
-        return f"{base}/sessions/{session}" if base else None
 
     # ── tending ──────────────────────────────────────────────────────────
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:

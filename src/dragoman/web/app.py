@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from dragoman.errors import LedgerError
 from dragoman.ledger import read as look
 from dragoman.runtime.service import Service
+from dragoman.web import session_page
 from dragoman.web.asgi import Application, Receive, Scope, Send, send_json, send_text
 from dragoman.web.webhooks import LinearWebhook
 
@@ -17,11 +18,13 @@ class Door:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.webhook = LinearWebhook(service.engine, service.tenant, service.settings.webhook_secrets)
+        self._session = session_page.SessionPage(service)
         self._routes: dict[str, Application] = {
             "/webhooks/linear": self.webhook,
             "/health": self._health,
             "/healthz": self._alive,
             "/readyz": self._ready,
+            session_page.STYLE_PATH: self._session.style,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,6 +32,8 @@ class Door:
         if scope["type"] != "http":
             return
         route = self._routes.get(scope["path"])
+        if route is None and scope["path"].startswith(session_page.PREFIX):
+            route = self._session
         if route is None:
             await send_text(send, 404, "There is nothing here.")
             return

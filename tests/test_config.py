@@ -1,0 +1,316 @@
+"""Settings: every name with its default, a good and a bad value; all problems at once; never a secret in a message."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman import config
+from dragoman.config.values import INVENTED_URL
+from dragoman.errors import ConfigurationError
+
+CANARY = "canary-5ecr3t-value"
+NEEDED = {"LINEAR_ACCESS_TOKEN": "lin_token", "LINEAR_WEBHOOK_SECRET": "signing-secret"}
+TOML = '[[repositories]]\nname = "acme/shop"\nurl = "https://github.com/acme/shop.git"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "dragoman.toml").write_text(TOML)
+    return tmp_path
+
+
+def load(folder: Path, **environment: str) -> config.Settings:
+    return config.load({"HOME": str(folder), **NEEDED, **environment}, folder=folder)
+
+
+def problems(folder: Path, **environment: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder, **environment)
+    return caught.value.problems
+
+
+# ── values ───────────────────────────────────────────────────────────────
+DEFAULTS: dict[str, tuple[str, Any]] = {
+    "LINEAR_API_URL": ("linear_api_url", "https://api.linear.app"),
+    "LINEAR_CLIENT_ID": ("linear_client_id", ""),
+    "LINEAR_CLIENT_SECRET": ("linear_client_secret", ""),
+    "OPENCODE_SESSION_API_URL": ("opencode_url", ""),
+    "OPENCODE_SESSION_TOKEN": ("opencode_token", ""),
+    "OPENCODE_MODEL": ("opencode_model", ""),
+    "OPENCODE_AGENT": ("opencode_agent", "build"),
+    "OPENCODE_BIN": ("opencode_bin", ""),
+    "OPENCODE_CONFIG": ("opencode_config", ""),
+    "MAX_CONCURRENT_SESSIONS": ("max_sessions", 100),
+    "SESSION_MAX_PER_ISSUE_HOUR": ("max_per_issue_hour", 20),
+    "HOST": ("host", "127.0.0.1"),
+    "PORT": ("port", 3000),
+    "PUBLIC_URL": ("public_url", ""),
+    "LOG_LEVEL": ("log_level", "info"),
+    "DRAGOMAN_SANDBOX": ("sandbox", "auto"),
+    "LINEAR_AGENT_NAME": ("agent_name", "OpenCode"),
+}
+
+
+@pytest.mark.parametrize("given", ["absent", "", "  \t "])
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_name_that_is_absent_empty_or_blank_has_its_default(folder: Path, name: str, given: str) -> None:
+    field, default = DEFAULTS[name]
+    settings = load(folder, **({} if given == "absent" else {name: given}))
+    assert getattr(settings, field) == default
+
+
+@pytest.mark.parametrize(
+    "name, value, field, expected",
+    [
+        ("LINEAR_API_URL", " http://127.0.0.1:4000/ ", "linear_api_url", "http://127.0.0.1:4000"),
+        ("LINEAR_ACCESS_TOKEN", "lin_other", "linear_access_token", "lin_other"),
+        ("LINEAR_WEBHOOK_SECRET", "one, two ,", "webhook_secrets", ("one", "two")),
+        ("OPENCODE_SESSION_API_URL", "http://127.0.0.1:4096/", "opencode_url", "http://127.0.0.1:4096"),
+        ("OPENCODE_SESSION_API_URL", "http://opencode:pw@127.0.0.1:4096", "opencode_url", "http://127.0.0.1:4096"),
+        ("OPENCODE_SESSION_API_URL", "http://opencode:p%40w@127.0.0.1:4096", "opencode_token", "p@w"),
+        ("OPENCODE_SESSION_TOKEN", "pass-word", "opencode_token", "pass-word"),
+        ("OPENCODE_MODEL", "openrouter/meta/llama", "opencode_model", "openrouter/meta/llama"),
+        ("MAX_CONCURRENT_SESSIONS", "7", "max_sessions", 7),
+        ("SESSION_MAX_PER_ISSUE_HOUR", "0", "max_per_issue_hour", 0),
+        ("PORT", "0", "port", 0),
+        ("PUBLIC_URL", "https://dragoman.example.com/", "public_url", "https://dragoman.example.com"),
+        ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
+        ("DRAGOMAN_SANDBOX", "off", "sandbox", "off"),
+        ("SESSION_STORAGE_URL", "memory://", "ledger_url", "memory://"),
+        ("SESSION_STORAGE_URL", "sqlite:////var/x.db", "ledger_url", "sqlite:////var/x.db"),
+        ("LINEAR_AGENT_NAME", "Ada #1 # really", "agent_name", "Ada #1 # really"),
+    ],
+)
+def test_a_good_value_is_taken(folder: Path, name: str, value: str, field: str, expected: object) -> None:
+    assert getattr(load(folder, **{name: value}), field) == expected
+
+
+@pytest.mark.parametrize(
+    "name, value, says",
+    [
+        ("LINEAR_API_URL", "api.linear.app", "is no http or https URL. Example: https://api.linear.app"),
+        ("LINEAR_API_URL", "ftp://api.linear.app", "is no http or https URL"),
+        ("LINEAR_API_URL", "http://host:pass/word@x", "is no http or https URL"),
+        (
+            "LINEAR_API_URL",
+            f"https://me:{CANARY}@api.linear.app",
+            "holds credentials; tokens have settings of their own",
+        ),
+        ("LINEAR_ACCESS_TOKEN", f"{CANARY} {CANARY}", "holds whitespace or invisible characters"),
+        ("LINEAR_WEBHOOK_SECRET", f"{CANARY} # the old one", "looks as if it still carried a comment"),
+        ("OPENCODE_SESSION_TOKEN", f"{CANARY}\nX-Other: 1", "holds whitespace or invisible characters"),
+        ("OPENCODE_SESSION_API_URL", INVENTED_URL, "is an address that never existed. Leave it empty, and an OpenCode"),
+        ("OPENCODE_SESSION_API_URL", "127.0.0.1:4096", "is no http or https URL. Example: http://127.0.0.1:4096"),
+        ("OPENCODE_SESSION_API_URL", f"http://h/?token={CANARY}", "must be a bare address"),
+        ("OPENCODE_MODEL", "claude", "must be provider/model. Example: anthropic/"),
+        ("OPENCODE_MODEL", "anthropic/", "must be provider/model"),
+        ("OPENCODE_BIN", "/nowhere/opencode", "names no file. Example: /usr/local/bin/opencode"),
+        ("OPENCODE_CONFIG", "/nowhere/opencode.json", "names no file. Example: /etc/dragoman/opencode.json"),
+        ("MAX_CONCURRENT_SESSIONS", "0", "must lie between 1 and 1000000. Example: 100"),
+        ("MAX_CONCURRENT_SESSIONS", "many", "is no whole number. Example: 100"),
+        ("MAX_CONCURRENT_SESSIONS", "1_0", "is no whole number"),
+        ("MAX_CONCURRENT_SESSIONS", "9" * 5000, "is no whole number"),
+        ("MAX_CONCURRENT_SESSIONS", "100 # most at a time", "looks as if it still carried a comment (“ #”)"),
+        ("SESSION_MAX_PER_ISSUE_HOUR", "-1", "must lie between 0 (no cap) and 1000000. Example: 20"),
+        ("PORT", "65536", "must lie between 0 and 65535. Example: 3000"),
+        ("PUBLIC_URL", "dragoman.example.com", "is no http or https URL"),
+        ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
+        ("DRAGOMAN_SANDBOX", "maybe", "must be one of auto, off"),
+        (
+            "SESSION_STORAGE_URL",
+            f"redis://:{CANARY}@localhost:6379",
+            "names a redis server, which this version does not use",
+        ),
+        ("SESSION_STORAGE_URL", "postgresql://localhost/x", "names a postgresql server"),
+        ("SESSION_STORAGE_URL", "sqlite://x.db", "must be sqlite:/// and a file, or memory://"),
+        ("SESSION_STORAGE_URL", "sqlite:///", "must be sqlite:/// and a file"),
+        ("SESSION_STORAGE_URL", "memory://x", "must be sqlite:/// and a file"),
+        ("SESSION_STORAGE_URL", "sqlite:////tmp", "names a folder, not a file"),
+        ("DRAGOMAN_CONFIG", "/nowhere.toml", "names /nowhere.toml, which is no file. Example: /etc/dragoman.toml"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_name_and_place_and_without_itself(
+    folder: Path, name: str, value: str, says: str
+) -> None:
+    [told] = [problem for problem in problems(folder, **{name: value}) if problem.startswith(name)][:1]
+    assert told.startswith(f"{name} (the environment) {says}")
+    assert CANARY not in told
+
+
+@pytest.mark.parametrize("secret", ["", "   ", ",", " , ,"])
+def test_an_empty_webhook_secret_is_refused(folder: Path, secret: str) -> None:
+    [told] = problems(folder, LINEAR_WEBHOOK_SECRET=secret)
+    assert told.startswith("LINEAR_WEBHOOK_SECRET (the environment) holds no secret")
+
+
+def test_either_a_token_or_both_client_credentials_are_needed(folder: Path) -> None:
+    [told] = problems(folder, LINEAR_ACCESS_TOKEN="", LINEAR_CLIENT_ID="only-one")
+    assert told.startswith("LINEAR_ACCESS_TOKEN")
+    assert "LINEAR_CLIENT_SECRET are not both set" in told
+    both = load(folder, LINEAR_ACCESS_TOKEN="", LINEAR_CLIENT_ID="id", LINEAR_CLIENT_SECRET=CANARY)
+    assert both.linear_client_secret == CANARY
+
+
+def test_all_problems_are_told_at_once(folder: Path) -> None:
+    (folder / "dragoman.toml").write_text('[[repositories]]\nname = "a/b"\n')
+    told = problems(
+        folder, PORT="x", LOG_LEVEL="x", LINEAR_WEBHOOK_SECRET="", MAX_CONCURRENT_SESSIONS="-2", OPENCODE_MODEL="x"
+    )
+    for name in ("PORT", "LOG_LEVEL", "LINEAR_WEBHOOK_SECRET", "MAX_CONCURRENT_SESSIONS", "OPENCODE_MODEL", "`url`"):
+        assert any(name in problem for problem in told), name
+
+
+# ── places ───────────────────────────────────────────────────────────────
+def test_a_relative_ledger_counts_from_the_folder_and_four_slashes_are_absolute(folder: Path) -> None:
+    assert load(folder, SESSION_STORAGE_URL="sqlite:///data/x.db").ledger_url == f"sqlite:///{folder}/data/x.db"
+    assert load(folder, SESSION_STORAGE_URL=f"sqlite:///{folder}/y.db").ledger_url == f"sqlite:///{folder}/y.db"
+
+
+def test_the_ledger_lies_in_the_data_folder_by_default(folder: Path) -> None:
+    assert load(folder, DRAGOMAN_DATA_DIR="rooms").ledger_url == f"sqlite:///{folder}/rooms/dragoman.db"
+    shared = load(folder, XDG_DATA_HOME="/var/share")
+    assert shared.data_dir == Path("/var/share/dragoman")
+
+
+def test_a_verb_that_only_looks_needs_no_secret_of_linear(folder: Path) -> None:
+    place = config.load_ledger_place(
+        {"DRAGOMAN_DATA_DIR": "/var/d", "LINEAR_WEBHOOK_SECRET": f"a-secret,{CANARY}"}, folder=folder
+    )
+    assert place.url == "sqlite:////var/d/dragoman.db"
+    assert place.secrets == ("a-secret", CANARY)
+    assert CANARY not in repr(place)
+    with pytest.raises(ConfigurationError, match="SESSION_STORAGE_URL"):
+        config.load_ledger_place({"SESSION_STORAGE_URL": "redis://x"}, folder=folder)
+
+
+# ── .env ─────────────────────────────────────────────────────────────────
+def test_dotenv_fills_in_what_the_environment_does_not_say(folder: Path) -> None:
+    (folder / ".env").write_text(
+        "\ufeff# ours\nexport PORT=4000 # not 3000\nHOST='0.0.0.0' # everywhere\n"
+        'OPENCODE_AGENT="plan # b"\nLOG_LEVEL=debug\nOPENCODE_MODEL=# none\nnonsense\n',
+        encoding="utf-8",
+    )
+    settings = load(folder, LOG_LEVEL="warning")
+    assert (settings.port, settings.host, settings.log_level) == (4000, "0.0.0.0", "warning")
+    assert (settings.opencode_agent, settings.opencode_model) == ("plan # b", "")
+
+
+def test_a_problem_in_dotenv_names_its_line(folder: Path) -> None:
+    (folder / ".env").write_text("# one\n\nPORT=x\n")
+    [told] = problems(folder)
+    assert told.startswith(f"PORT ({folder / '.env'}:3) is no whole number")
+
+
+def test_a_dotenv_that_is_no_text_is_told(folder: Path) -> None:
+    (folder / ".env").write_bytes(b"PORT=\xff\xfe")
+    assert any(".env cannot be read" in problem for problem in problems(folder))
+
+
+# ── the TOML file ────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    "toml, says",
+    [
+        ("[[repositories]\n", "cannot be read as TOML"),
+        ("a = \n", "line 1"),
+        (TOML + '[sesion]\nwhile_busy = "queue"\n', "'sesion' is no setting; did you mean 'session'?"),
+        (TOML + '[session]\nwhile_bussy = "queue"\n', "[session] 'while_bussy' is no setting; did you mean 'while_busy'?"),
+        (TOML + '[session]\nwhile_busy = "maybe"\n', "[session]: Invalid enum value 'maybe'"),
+        (TOML + "[session]\nheartbeat_s = -1\n", "[session] heartbeat_s must be greater than 0. Example: heartbeat_s = 600"),
+        (TOML + "[session]\nstop_s = nan\n", "[session] stop_s must be greater than 0"),
+        (TOML + "[session]\npatience_s = inf\n", "[session] patience_s must be greater than 0"),
+        (TOML + "session = 3\n", "[[repositories]] 1 'session' is no setting; known are name, url"),
+        ("session = 3\n" + TOML, "[session] must be a table"),
+        (TOML + "branch = 'x'\n", "[[repositories]] 1 'branch' is no setting; did you mean 'base_branch'?"),
+        (TOML + "type = 'x'\n", "'type' is no setting"),
+        ('[[repositories]]\nname = "a/b"\n', "missing required field `url`"),
+        ("repositories = 'x'\n", "`repositories` must be written [[repositories]]"),
+        ("", "No repository is configured. Example: [[repositories]]"),
+        (TOML + TOML.replace("shop", "till"), "None of the repositories is the default"),
+        (TOML + "[opencode]\npass_env = 'KEY'\n", "[opencode] pass_env: Expected `array`, got `str`. Example: [opencode]"),
+        (TOML + "[opencode]\npas_env = []\n", "[opencode] 'pas_env' is no setting; did you mean 'pass_env'?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_the_file_is_told_with_its_name(folder: Path, toml: str, says: str) -> None:
+    path = folder / "dragoman.toml"
+    path.write_text(toml)
+    told = problems(folder)
+    assert all(problem.startswith(f"{path}: ") for problem in told)
+    assert any(says in problem for problem in told), told
+
+
+def test_the_file_may_tune_the_rules_and_pass_on_names(folder: Path) -> None:
+    (folder / "dragoman.toml").write_text(
+        TOML + '[session]\nwhile_busy = "queue"\nheartbeat_s = 60\nresumes = 0\n[opencode]\npass_env = ["KEY"]\n'
+    )
+    settings = load(folder)
+    assert (settings.rules.while_busy, settings.rules.heartbeat_s, settings.rules.resumes) == ("queue", 60.0, 0)
+    assert settings.pass_env == ("KEY",)
+
+
+def test_a_local_repository_counts_from_the_file_that_names_it(folder: Path) -> None:
+    (folder / "etc").mkdir()
+    (folder / "code").mkdir()
+    (folder / "etc" / "d.toml").write_text('[[repositories]]\nname = "a/b"\nurl = "../code"\n')
+    [repository] = load(folder, DRAGOMAN_CONFIG="etc/d.toml").repositories
+    assert repository.url == str(folder / "code")
+
+
+def test_without_a_file_it_says_where_repositories_are_named(tmp_path: Path) -> None:
+    [told] = problems(tmp_path)
+    assert told.startswith(f"No repository is configured. Add to {tmp_path / 'dragoman.toml'}")
+
+
+# ── secrets and doubts ───────────────────────────────────────────────────
+def test_no_secret_shows_in_what_health_tells_or_in_a_repr(folder: Path) -> None:
+    (folder / "dragoman.toml").write_text(f'[[repositories]]\nname = "a/b"\nurl = "https://me:{CANARY}-r@host/x.git"\n')
+    settings = load(
+        folder,
+        LINEAR_ACCESS_TOKEN=f"{CANARY}-1",
+        LINEAR_CLIENT_SECRET=f"{CANARY}-2",
+        LINEAR_WEBHOOK_SECRET=f"{CANARY}-3,{CANARY}-4",
+        OPENCODE_SESSION_API_URL=f"http://opencode:{CANARY}-5@127.0.0.1:4096",
+    )
+    assert set(settings.secrets()) == {f"{CANARY}-{n}" for n in "12345r"}
+    assert CANARY not in repr(settings)
+    assert CANARY not in str(settings.shown())
+
+
+def test_a_name_that_looks_mistyped_is_doubted_and_no_error(folder: Path) -> None:
+    settings = load(
+        folder,
+        SESSION_MAX_PER_ISSUE_HOURS="3",
+        DRAGOMAN_DATADIR="/x",
+        LINEAR_API_KEY=CANARY,
+        OPENCODE_SESSION_API_UR="x",
+        SESSION_TIMEOUT_MINUTES="30",
+        SESSION_WHATEVER="1",
+        OPENCODE_DISABLE_AUTOUPDATE="1",
+        LINEAR_SOMETHING_ELSE="1",
+        SESSION_MANAGER="local/x",
+        DRAGOMAN_CONFG="",
+    )
+    assert settings.doubts == (
+        "DRAGOMAN_DATADIR (the environment) is no setting of ours; did you mean DRAGOMAN_DATA_DIR?",
+        "LINEAR_API_KEY (the environment) is no setting of ours; did you mean LINEAR_ACCESS_TOKEN?",
+        "OPENCODE_SESSION_API_UR (the environment) is no setting of ours; did you mean OPENCODE_SESSION_API_URL?",
+        "SESSION_MAX_PER_ISSUE_HOURS (the environment) is no setting of ours; did you mean SESSION_MAX_PER_ISSUE_HOUR?",
+        "SESSION_TIMEOUT_MINUTES (the environment) has no effect in this version",
+        "SESSION_WHATEVER (the environment) is no setting of ours",
+    )
+
+
+def test_the_command_ends_with_78_and_lists_every_problem(folder: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PORT": "x", "LINEAR_CLIENT_SECRET": CANARY}
+    ended = subprocess.run(
+        [sys.executable, "-c", "from dragoman.cli import main; main()", "serve"],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 78
+    assert "3 setting(s) need attention" in ended.stderr
+    for name in ("PORT", "LINEAR_WEBHOOK_SECRET", "LINEAR_ACCESS_TOKEN"):
+        assert f"  - {name} (" in ended.stderr
+    assert CANARY not in ended.stderr + ended.stdout

@@ -1,0 +1,174 @@
+"""Secrets cannot reach the logs, whichever way they are written."""
+
+import base64
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+import pytest
+import structlog
+
+from dragoman import logs
+
+SECRETS = (
+    "canary-plain-0123456789",
+    'canary "quoted" \\ back/slash',
+    "canary+plus/slash=equals&x",
+    "canary-ünïcödé-ß",
+    "-----BEGIN KEY-----\ncanary\nline-two\n-----END KEY-----\n",
+)
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Configured logging, put back afterwards."""
+    root = logging.getLogger()
+    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
+    monkeypatch.setattr(logs, "_forms", set())
+    monkeypatch.setattr(logs, "_pattern", None)
+    written = io.StringIO()
+    logs.configure(level="debug", stream=written)
+    logs.keep_secret(SECRETS)
+    yield written
+    structlog.reset_defaults()
+    root.handlers[:], sys.excepthook = handlers, hook
+    root.setLevel(level)
+
+
+def forms(secret: str) -> set[str]:
+    raw = secret.encode()
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        repr(raw)[2:-1],
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        base64.b64encode(raw).decode(),
+        base64.urlsafe_b64encode(raw).decode(),
+        base64.b64encode(b"opencode:" + raw).decode(),
+        base64.b64encode(b"x:" + raw + b":y").decode(),
+    }
+
+
+def unmasked(text: str) -> list[str]:
+    return [form for secret in SECRETS for form in forms(secret) if form in text]
+
+
+class Holder:
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def __repr__(self) -> str:
+        return f"Holder({self.secret!r})"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_in_a_field_is_masked_in_every_form(output: io.StringIO, secret: str) -> None:
+    log = logs.get("test")
+    for form in sorted(forms(secret)):
+        log.info(
+            f"event {form}", text=f"before {form} after", nested={"a": [{form: (form, {form})}]}, holder=Holder(secret)
+        )
+    log.info("encoded", body=json.dumps({"token": secret}), twice=json.dumps(json.dumps({"n": 1})), raw=secret.encode())
+    assert logs.MASK in output.getvalue()
+    assert unmasked(output.getvalue()) == []
+    assert "before" in output.getvalue()
+    assert "after" in output.getvalue()
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_in_an_exception_is_masked(output: io.StringIO, secret: str) -> None:
+    def fail() -> None:
+        try:
+            raise ValueError(f"refused {secret}")
+        except ValueError as error:
+            raise RuntimeError(secret, {"token": secret}) from error
+
+    try:
+        fail()
+    except RuntimeError as error:
+        logs.get("test").error("broke", exc_info=True)
+        logs.get("test").warning("broke", error=error)
+        logging.getLogger("library").exception("went wrong with %s", secret)
+    assert unmasked(output.getvalue()) == []
+    assert "Traceback" in output.getvalue()
+
+
+def test_a_library_s_logger_writes_the_same_json_and_no_secret(output: io.StringIO) -> None:
+    logging.getLogger("aiohttp.client").error("calling %s with %r", "https://me:pass@host/path", {"key": SECRETS[0]})
+    logging.getLogger("asyncio").warning("too quiet to be heard")
+    [line] = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert line["part"] == "aiohttp.client"
+    assert line["level"] == "error"
+    assert line["event"] == f"calling https://{logs.MASK}@host/path with {{'key': '{logs.MASK}'}}"
+
+
+def test_lines_are_json_off_a_terminal(output: io.StringIO) -> None:
+    logs.get("engine").info("event.heard", session="s-1", effects=3, live=True, took_s=0.5, nothing=None)
+    line = json.loads(output.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    expected = {"event": "event.heard", "part": "engine", "session": "s-1", "effects": 3, "live": True, "took_s": 0.5}
+    assert line == {**expected, "level": "info", "nothing": None}
+
+
+def test_lines_are_for_people_on_a_terminal_and_still_scrubbed(output: io.StringIO) -> None:
+    logs.configure(stream=output, json=False)
+    try:
+        raise ValueError(SECRETS[0])
+    except ValueError:
+        logs.get("engine").error("event.heard", session="s-1", secret=SECRETS[1], exc_info=True)
+    written = output.getvalue()
+    assert "event.heard" in written
+    assert not written.startswith("{")
+    assert unmasked(written) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:p4ss@host/x",
+        "http://token-only@host",
+        "redis://:p4ss@host:1",
+        "ftp://me:p4@ss@host",
+        "git+ssh://me:p4ss@h/x",
+    ],
+)
+def test_credentials_in_urls_are_masked_without_being_known(url: str) -> None:
+    shown = logs.masked(f"cloning {url}?a=b now")
+    assert "p4" not in shown
+    assert "token-only" not in shown
+    assert shown.startswith("cloning ")
+    assert "host" in shown or "@h/x" in shown
+
+
+def test_what_is_no_credential_stays() -> None:
+    for text in ("write to me@example.com", "https://linear.app/@me", "a b", "see https://x.y/z?u=a@b"):
+        assert logs.masked(text) == text
+
+
+def test_short_words_are_not_taken_for_secrets(output: io.StringIO) -> None:
+    logs.keep_secret(["", "abc"])
+    logs.get("test").info("abcdef")
+    assert "abcdef" in output.getvalue()
+
+
+def test_a_crash_of_the_process_shows_no_secret() -> None:
+    program = (
+        "import threading\nfrom dragoman import logs\nlogs.configure()\nlogs.keep_secret(['canary-plain-0123456789'])\n"
+        "def fail(): raise RuntimeError('with canary-plain-0123456789')\n"
+        "one = threading.Thread(target=fail); one.start(); one.join()\nfail()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False, env=dict(os.environ)
+    )
+    assert ended.returncode == 1
+    assert "canary-plain" not in ended.stderr
+    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == ["process.crashed"] * 2

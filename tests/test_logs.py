@@ -75,7 +75,10 @@ def test_a_secret_in_a_field_is_masked_in_every_form(output: io.StringIO, secret
     log = logs.get("test")
     for form in sorted(forms(secret)):
         log.info(
-            f"event {form}", text=f"before {form} after", nested={"a": [{form: (form, {form})}]}, holder=Holder(secret)
+            form + " in the name",
+            text=f"before {form} after",
+            nested={"a": [{form: (form, {form})}]},
+            holder=Holder(secret),
         )
     log.info("encoded", body=json.dumps({"token": secret}), twice=json.dumps(json.dumps({"n": 1})), raw=secret.encode())
     assert logs.MASK in output.getvalue()

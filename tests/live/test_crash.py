@@ -134,7 +134,3 @@ async def test_sigterm_at_rest_ends_opencode_and_all_that_it_started(service: Li
     assert service.left() == {}
     assert service.server() is None
     await service.start()
-
-async def test_zz(service):
-    print(service.log.read_text())
-    assert 0

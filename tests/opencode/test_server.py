@@ -129,8 +129,9 @@ async def test_without_a_sandbox_commands_reach_our_data_and_one_that_outlives_t
             live = Live(server, await server.ensure(), model, tmp_path)
             directory = live.workspace("orphan")
             # The attack of test_sandbox.py works when nothing holds it: so it is the sandbox that held it there.
+            # The permission does not: it sees through paths in a command only where they stand in plain words.
             (tmp_path / "data" / "ledger.sqlite").write_text("what is ours")
-            command = f"cat {tmp_path}/data/ledger.sqlite > seen; echo $$ > pid; sleep 300"
+            command = "up=..; cat $up/$up/data/ledger.sqlite > seen; echo $$ > pid; sleep 300"
             model.plays["orphan"] = [[("bash", {"command": command, "description": "d"})]]
             await live.begin(directory, "plays:orphan")
             written = tmp_path / "workspaces" / "orphan" / "pid"

@@ -278,9 +278,7 @@ class Player:
             thread.put_tool(message, row, tool, status="error", error="exit 1", **begun)
             return
         title = str(args.get("command") or args.get("filePath") or args.get("description") or "")
-        thread.put_tool(
-            message, row, tool, status="completed", output=output, title=title, metadata=metadata, **begun
-        )
+        thread.put_tool(message, row, tool, status="completed", output=output, title=title, metadata=metadata, **begun)
 
     async def _pretend(self, tool: str, args: Wire) -> str:
         command = str(args.get("command", ""))
@@ -292,7 +290,7 @@ class Player:
     async def _permission(self, thread: Thread, message: Wire, part: Guarded, args: Wire) -> str | None:
         """Wait for leave: None = given, else what was said with the refusal."""
         subject = str(args.get("command") or args.get("filePath") or "")
-        ask = {"id": new_id("per"), "sessionID": thread.id, "permission": part.tool, "patterns": [subject]}
+        ask: Wire = {"id": new_id("per"), "sessionID": thread.id, "permission": part.tool, "patterns": [subject]}
         ask |= {"metadata": args, "always": list(part.always), "tool": {"messageID": message["info"]["id"]}}
         reply = await self._wait(self.permissions, thread, "permission.asked", ask)
         thread.emit("permission.replied", requestID=ask["id"], reply=reply["reply"])
@@ -301,7 +299,7 @@ class Player:
         return str(reply.get("message") or "") if reply["reply"] == "reject" else None
 
     async def _question(self, thread: Thread, message: Wire, args: Wire) -> str | None:
-        ask = {"id": new_id("que"), "sessionID": thread.id, "questions": args["questions"]}
+        ask: Wire = {"id": new_id("que"), "sessionID": thread.id, "questions": args["questions"]}
         ask |= {"tool": {"messageID": message["info"]["id"]}}
         reply = await self._wait(self.questions, thread, "question.asked", ask)
         if "answers" not in reply:
@@ -336,16 +334,16 @@ class Player:
         return f'<task id="{child.id}" state="completed">\n{text_of(child.messages[-1])}\n</task>'
 
     def _compact(self, thread: Thread) -> None:
-        request = {"id": new_id("msg"), "role": "user", "sessionID": thread.id, "time": {"created": now_ms()}}
-        mark = {"id": new_id("prt"), "type": "compaction", "auto": True, "sessionID": thread.id}
+        request: Wire = {"id": new_id("msg"), "role": "user", "sessionID": thread.id, "time": {"created": now_ms()}}
+        mark: Wire = {"id": new_id("prt"), "type": "compaction", "auto": True, "sessionID": thread.id}
         thread.put({"info": request, "parts": [mark | {"messageID": request["id"]}]})
         summary = thread.answer(request["id"], summary=True)
         row = thread.begin_text(summary, "text")
         thread.stream(summary, row, "A summary for the model alone.")
         thread.end_text(summary, row)
         thread.finish(summary, "stop")
-        on = {"id": new_id("msg"), "role": "user", "sessionID": thread.id, "time": {"created": now_ms()}}
-        text = {"id": new_id("prt"), "type": "text", "synthetic": True, "text": "Continue if you have next steps"}
+        on: Wire = {"id": new_id("msg"), "role": "user", "sessionID": thread.id, "time": {"created": now_ms()}}
+        text: Wire = {"id": new_id("prt"), "type": "text", "synthetic": True, "text": "Continue if you have next steps"}
         thread.put({"info": on, "parts": [text | {"messageID": on["id"], "sessionID": thread.id}]})
         thread.emit("session.compacted")
 

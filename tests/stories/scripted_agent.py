@@ -83,13 +83,13 @@ class ScriptedAgent:
         self.port = 0
         self.threads: dict[str, Thread] = {}
         self.changed = changed
-        self.player = Player(lambda: self.changed(), self._new_thread)
+        self.player = Player(changed, self._new_thread)
         self.requests: list[str] = []  # labels, oldest first
         self.aborts: list[str] = []  # threads
         self._holds: list[Hold] = []
         self._readers: set[asyncio.Queue[bytes | None]] = set()
         self._runner: web.AppRunner | None = None
-        self._open: set[web.Request] = set()
+        self._open: list[web.Request] = []
 
     # ── what tests tell it ───────────────────────────────────────────────
     @property
@@ -206,11 +206,11 @@ class ScriptedAgent:
 
     @asynccontextmanager
     async def _known(self, request: web.Request) -> AsyncIterator[None]:
-        self._open.add(request)
+        self._open.append(request)
         try:
             yield
         finally:
-            self._open.discard(request)
+            self._open.remove(request)
 
     def _credentials(self) -> str:
         return "Basic " + base64.b64encode(f"opencode:{self.password}".encode()).decode()
@@ -222,8 +222,7 @@ class ScriptedAgent:
         return web.json_response({"healthy": True, "version": "1.18.33"})
 
     async def _file(self, request: web.Request) -> web.Response:
-        path = Path(request.headers["x-opencode-directory"], request.query["path"])
-        content = path.read_text("utf-8") if path.is_file() else ""
+        content = _read(request.headers["x-opencode-directory"], request.query["path"])
         return web.json_response({"type": "text", "content": content})
 
     async def _dispose(self, request: web.Request) -> web.Response:
@@ -253,9 +252,7 @@ class ScriptedAgent:
         return web.json_response([thread.info() for thread in self.threads.values() if wanted in thread.title])
 
     async def _create_thread(self, request: web.Request) -> web.Response:
-        return web.json_response(
-            self._new_thread(request.headers["x-opencode-directory"], await request.json()).info()
-        )
+        return web.json_response(self._new_thread(request.headers["x-opencode-directory"], await request.json()).info())
 
     async def _thread(self, request: web.Request) -> web.Response:
         return web.json_response(self._named(request).info())
@@ -347,6 +344,11 @@ class ScriptedAgent:
         finally:
             self._readers.discard(queue)
         return response
+
+
+def _read(directory: str, path: str) -> str:
+    file = Path(directory, path)
+    return file.read_text("utf-8") if file.is_file() else ""
 
 
 def _plain(kind: str) -> bytes:

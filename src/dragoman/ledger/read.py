@@ -122,6 +122,11 @@ def sessions(tx: Tx, *, status: Status | None = None, issue_key: str | None = No
     return [_summary(row) for row in tx.execute(_SQL["sessions"], (status, issue_key, limit)).fetchall()]
 
 
+def ids_beginning(tx: Tx, prefix: str, limit: int = 10) -> list[SessionId]:
+    """The newest sessions whose id begins with `prefix`."""
+    return [SessionId(id_) for (id_,) in tx.execute(_SQL["ids_beginning"], (prefix, prefix, limit)).fetchall()]
+
+
 def details(tx: Tx, session: SessionId) -> Details | None:
     """One session with its newest LINES of everything; unfinished effects only."""
     row = tx.execute(_SQL["session"], (session,)).fetchone()
@@ -174,9 +179,19 @@ def stats(tx: Tx) -> Stats:
 
 
 def open_runs(tx: Tx, host: HostId) -> list[Session]:
-    """The sessions of `host` with a turn under way and an agent thread: what the follower follows."""
+    """The sessions of `host` with a turn under way and an agent thread."""
     found = [decode_session(body) for (body,) in tx.execute(_SQL["open_runs"], (host,)).fetchall()]
     return [session for session in found if session.thread is not None]
+
+
+def places(tx: Tx, host: HostId) -> list[SessionId]:
+    """The sessions of `host` that OpenCode works for. Decodes nothing: thousands may wait for a place."""
+    return [SessionId(id_) for (id_,) in tx.execute(_SQL["places"], (host,)).fetchall()]
+
+
+def working_runs(tx: Tx, host: HostId) -> list[Session]:
+    """The sessions of `host` that OpenCode works for, whole: what the follower follows."""
+    return [decode_session(body) for (body,) in tx.execute(_SQL["working_runs"], (host,)).fetchall()]
 
 
 def effects_of(tx: Tx, session: SessionId) -> list[Effect]:

@@ -246,10 +246,6 @@ class OpenCode:
         body: dict[str, object] = {"answers": [list(answer) for answer in answers]}
         await self._call("POST", f"/question/{ask}/reply", directory, CALL_DEADLINE_S, body)
 
-    async def reject_question(self, ask: AskId, thread: AgentThread, directory: str) -> None:
-        """Dismiss a question, which ends the run."""
-        await self._call("POST", f"/question/{ask}/reject", directory)
-
     # ── the wire ─────────────────────────────────────────────────────────
     async def _read(
         self,

@@ -51,6 +51,7 @@ class _Followed:
         self.resync = asyncio.Event()  # REST should be read
         self.task: asyncio.Task[None] | None = None
         self.down_since: float | None = None
+        self.said_down = False  # once an outage is enough
         self.changed = (0, 0, time.monotonic())  # fingerprint, pieces of text, when they last changed
 
 
@@ -134,7 +135,7 @@ class Follower:
         """Runs that were open before this process began, or that another process of the host started."""
         while True:
             try:
-                for session in await self._engine.ledger.read(read.open_runs, self._engine.host):
+                for session in await self._engine.ledger.read(read.working_runs, self._engine.host):
                     self.note(session)
             except LedgerError as error:
                 _log.warning("open_runs.unread", error=str(error))
@@ -229,12 +230,13 @@ class Follower:
         except (OpenCodeDown, OpenCodeError, Told) as error:
             now = time.monotonic()
             one.down_since = one.down_since or now
-            if now - one.down_since >= SAID_DOWN_AFTER_S:
+            if now - one.down_since >= SAID_DOWN_AFTER_S and not one.said_down:
+                one.said_down = True
                 await self._engine.tell(one.session, RunWaiting(run=one.run, cause="opencode", detail=str(error)))
             await asyncio.sleep(LOOK_AGAIN_S)
             one.resync.set()
             return False
-        one.down_since = None
+        one.down_since, one.said_down = None, False
         return True
 
     async def _tell(self, one: _Followed) -> None:

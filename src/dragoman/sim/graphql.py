@@ -72,6 +72,7 @@ class GraphQL:
         self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self._decode = msgspec.json.Decoder(Question).decode
         self.requests: dict[str, int] = {}  # top-level field -> how often it was asked for
+        self.refusals: list[str] = []  # what was said no to, in Linear's words, oldest first
 
     def operation(self, body: bytes) -> str:
         """The first top-level field of a request ("agentActivityCreate"), or "" when it cannot be read."""
@@ -85,6 +86,12 @@ class GraphQL:
 
         authorization  the header: "Bearer <token>"
         """
+        reply = self._answer(authorization, body)
+        if reply.status != 200 or b'"errors":' in reply.body:
+            self.refusals.append(reply.body.decode())
+        return reply
+
+    def _answer(self, authorization: str | None, body: bytes) -> Reply:
         if not self._tokens.accepts(authorization):
             return _reply(401, as_reply(not_authenticated()))
         try:

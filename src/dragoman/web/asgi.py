@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-HEADER_TIMEOUT_MS = 5_000
+HEADER_S = 5.0
 LISTEN_S = 10.0
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -42,14 +42,16 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
 
 
 class HttpServer:
-    """Serves an application on one address until stopped. Half-sent headers are cut after five seconds.
+    """Serves an application on one address until stopped.
 
-    port  0 = a free one; `url` tells which
+    port      0 = a free one; `url` tells which
+    header_s  a connection whose headers are not complete by then is cut
     """
 
-    def __init__(self, application: Application, *, host: str, port: int) -> None:
+    def __init__(self, application: Application, *, host: str, port: int, header_s: float = HEADER_S) -> None:
         self._application = application
         self.host = host
+        self._header_ms = round(header_s * 1000)
         self.port = port or free_port(host)
         self._task: asyncio.Task[None] | None = None
         self._server: Server | None = None
@@ -73,7 +75,7 @@ class HttpServer:
             interface=Interfaces.ASGINL,
             websockets=False,
             backlog=1024,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+            http1_settings=HTTP1Settings(header_read_timeout=self._header_ms),
             log_enabled=False,
         )
         self._task = asyncio.create_task(self._server.serve())

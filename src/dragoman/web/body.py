@@ -19,24 +19,25 @@ class BodyTooLarge(Exception):
 
 
 class BodyTooSlow(Exception):
-    """Not complete within BODY_S seconds."""
+    """Not complete in time."""
 
 
 class Disconnected(Exception):
     """The sender went away."""
 
 
-async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
+async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive, within_s: float = BODY_S) -> bytes:
     """The whole body.
 
-    Raises  BodyTooLarge after the rest was discarded, BodyTooSlow, Disconnected
+    within_s  seconds until it must be complete
+    Raises    BodyTooLarge after the rest was discarded, BodyTooSlow, Disconnected
     """
     announced = next((value for name, value in headers if name.lower() == b"content-length"), b"")
     too_large = announced.isdigit() and int(announced) > BODY_MOST
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             while not too_large:
                 chunk, more = await _next(receive)
                 size += len(chunk)

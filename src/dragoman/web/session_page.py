@@ -86,4 +86,3 @@ async def _send(send: Send, body: bytes, kind: bytes) -> None:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-

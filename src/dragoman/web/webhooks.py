@@ -7,6 +7,7 @@ try is wanted.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,22 +21,39 @@ from dragoman.ledger import turns
 from dragoman.ledger.tx import Tx
 from dragoman.linear import inbound
 from dragoman.linear.inbound import AboutIssue, AboutOrganization, Ignored, Relevant
-from dragoman.linear.webhook import Delivery, UnacceptableDelivery, open_delivery
+from dragoman.linear.webhook import Delivery, UnacceptableDelivery, check_secrets, open_delivery
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.tenant import Tenant
 from dragoman.web.asgi import Receive, Scope, Send, send_text
-from dragoman.web.body import BodyTooLarge, BodyTooSlow, Disconnected, read_body
+from dragoman.web.body import BODY_S, BodyTooLarge, BodyTooSlow, Disconnected, read_body
 
+# Linear waits 5 s. An answer that comes later is a failure for Linear, whatever it says; its next try is wanted then.
+DECIDE_S = 4.0
 _log = logs.get("webhooks")
 
 
 class LinearWebhook:
-    """The door for Linear. `counts` says what became of the deliveries since the start."""
+    """The door for Linear. `counts` says what became of the deliveries since the start.
 
-    def __init__(self, engine: Engine, tenant: Tenant, secrets: Sequence[str]) -> None:
+    secrets   any of them may have signed
+    body_s    deadline for the body
+    decide_s  deadline for deciding and storing; beyond it the ledger counts as away
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tenant: Tenant,
+        secrets: Sequence[str],
+        *,
+        body_s: float = BODY_S,
+        decide_s: float = DECIDE_S,
+    ) -> None:
         self._engine = engine
         self._tenant = tenant
-        self._secrets = tuple(secrets)
+        self._secrets = check_secrets(secrets)
+        self._body_s = body_s
+        self._decide_s = decide_s
         self.counts: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +62,7 @@ class LinearWebhook:
             await send_text(send, 405, "POST only")
             return
         try:
-            body = await read_body(scope["headers"], receive)
+            body = await read_body(scope["headers"], receive, self._body_s)
         except Disconnected:
             return
         except BodyTooLarge:
@@ -65,17 +83,22 @@ class LinearWebhook:
             self.counts[type(error).__name__] += 1
             _log.warning("delivery.refused", reason=type(error).__name__)
             return error.status, str(error)
-        reading = inbound.read(delivery, app_user=self._tenant.app_user)
-        if not isinstance(reading, Ignored) and await self._tenant.is_ours(reading.organization) is False:
-            reading = Ignored(reason="not_ours", organization=reading.organization, detail="foreign organization")
         try:
-            verdict = await self._hear(delivery, reading)
-        except LedgerError as error:
+            async with asyncio.timeout(self._decide_s):
+                verdict = await self._hear(delivery, await self._read(delivery))
+        except (LedgerError, TimeoutError) as error:
             self.counts["unstored"] += 1
-            _log.error("delivery.unstored", error=str(error))
+            _log.error("delivery.unstored", error=str(error) or f"not on disk within {self._decide_s:g} s")
             return 503, "This could not be stored; please try again."
         self.counts[verdict] += 1
         return 200, "ok"
+
+    async def _read(self, delivery: Delivery) -> inbound.Reading:
+        """What it means for us; what belongs to another organization means nothing."""
+        reading = inbound.read(delivery, app_user=self._tenant.app_user)
+        if not isinstance(reading, Ignored) and await self._tenant.is_ours(reading.organization) is False:
+            return Ignored(reason="not_ours", organization=reading.organization, detail="foreign organization")
+        return reading
 
     async def _hear(self, delivery: Delivery, reading: inbound.Reading) -> str:
         """Decide and store; what became of it, in a word."""

@@ -16,7 +16,7 @@ CREATE TABLE sessions (
   body         TEXT NOT NULL
 );
 CREATE INDEX sessions_of_issue ON sessions (issue, created_at) WHERE issue IS NOT NULL;
-CREATE INDEX sessions_live ON sessions (host) WHERE live = 1;
+CREATE INDEX sessions_live ON sessions (host, phase) WHERE live = 1;
 CREATE INDEX sessions_by_status ON sessions (status);
 
 -- What was heard already: deliveries, contents of deliveries, facts of runs (those begin with the run).

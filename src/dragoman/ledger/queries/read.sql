@@ -40,6 +40,14 @@ SELECT status, count(*) FROM sessions GROUP BY status;
 -- The sessions of a host that have a turn under way.
 SELECT body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
 
+-- name: places
+-- The sessions of a host that OpenCode works for.
+SELECT id FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
+
+-- name: working_runs
+-- The same, whole.
+SELECT body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
+
 -- name: sessions_of_issue
 -- The newest sessions of an issue.
 SELECT body FROM sessions WHERE issue = ? ORDER BY created_at DESC, n DESC LIMIT ?;
@@ -68,3 +76,7 @@ SELECT id FROM sessions WHERE organization = ? AND live = 1;
 -- name: lane_of_people
 -- What still waits to be shown in a session, oldest first.
 SELECT body FROM effects WHERE session = ? AND lane = 'linear' AND done_at IS NULL ORDER BY n;
+
+-- name: ids_beginning
+-- The newest sessions whose id begins so.
+SELECT id FROM sessions WHERE substr(id, 1, length(?)) = ? ORDER BY n DESC LIMIT ?;

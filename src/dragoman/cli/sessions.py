@@ -1,0 +1,171 @@
+"""`dragoman sessions`: what happened and where each session stands, read from the ledger; no service is needed."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any, get_args
+
+import click
+import msgspec
+
+from dragoman import logs
+from dragoman.cli.journal import body_of, plain, tell
+from dragoman.cli.ledger_file import fail, look
+from dragoman.core.session import Session, Status, live_turn
+from dragoman.ids import SessionId
+from dragoman.ledger import read
+from dragoman.ledger.read import Details, EffectLine, Line, Summary
+from dragoman.ledger.tx import Tx
+
+WIDTH = 100  # columns
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs; times are seconds since the epoch.")
+
+
+@click.group("sessions")
+def command() -> None:
+    """List sessions, or show one with its journal.
+
+    Needs only DRAGOMAN_DATA_DIR or SESSION_STORAGE_URL. Exit codes: 0, 1 not found or unreadable, 78 wrong settings.
+    """
+
+
+@command.command("list")
+@click.option("--status", type=click.Choice(get_args(Status)), help="Only sessions of this status.")
+@click.option("--issue", help="Only sessions of this issue, ENG-1.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The newest so many.")
+@_AS_JSON
+def list_sessions(status: Status | None, issue: str | None, limit: int, as_json: bool) -> None:
+    """List sessions, newest first."""
+    key = issue.upper() if issue else None
+    found = look(lambda tx: read.sessions(tx, status=status, issue_key=key, limit=limit))
+    if as_json:
+        _print_json([msgspec.to_builtins(one) for one in found])
+        return
+    _print(f"{'ID':<36}  {'ISSUE':<10}  {'STATUS':<9}  {'PHASE':<8}  {'OPENED':<16}  {'MOVED'}")
+    for one in found:
+        _print(_row(one))
+    if not found:
+        click.echo("No session.", err=True)
+
+
+@command.command("show")
+@click.argument("session")
+@_AS_JSON
+def show(session: str, as_json: bool) -> None:
+    """Show one session: where it stands, what was said, what happened, what is still to be done.
+
+    SESSION is its id, or the beginning of it.
+    """
+    found = look(lambda tx: _find(tx, session))
+    if isinstance(found, list):
+        several = f"Several sessions begin with {session!r}: {', '.join(found)}" if found else None
+        fail(several or f"No session has the id {session!r}. `dragoman sessions list` shows those that there are.")
+    if as_json:
+        _print_json(_as_json(found))
+        return
+    for line in _shown(found):
+        _print(line)
+
+
+def _find(tx: Tx, prefix: str) -> Details | list[SessionId]:
+    """The one session that is meant, or those that could be."""
+    ids = read.ids_beginning(tx, prefix) if prefix else []
+    exact = [id_ for id_ in ids if id_ == prefix] or ids
+    details = read.details(tx, exact[0]) if len(exact) == 1 else None
+    return details if details is not None else exact
+
+
+# ── for people ───────────────────────────────────────────────────────────
+def _row(one: Summary) -> str:
+    moved = _ago(time.time() - one.updated_at)
+    return (
+        f"{one.id:<36}  {plain(one.issue_key or '-'):<10}  {one.status:<9}  {one.phase:<8}  "
+        f"{_at(one.created_at):%Y-%m-%d %H:%M}  {moved}"
+    )
+
+
+def _shown(details: Details) -> list[str]:
+    one, session = details.summary, details.session
+    lines = [
+        f"Session  {one.id}",
+        f"Issue    {_issue(session)}",
+        f"Status   {one.status} ({_phase(session)})",
+        f"Opened   {_at(one.created_at):%Y-%m-%d %H:%M:%S}, last moved {_ago(time.time() - one.updated_at)}",
+    ]
+    if session.workspace is not None:
+        lines += [f"Branch   {session.workspace.branch} of {session.workspace.repository}"]
+        lines += [f"Folder   {session.workspace.directory}"]
+    if session.thread is not None:
+        lines += [f"Thread   {session.thread}"]
+    lines += ["", "Conversation", *(map(_said, details.messages) if details.messages else ["  nothing yet"])]
+    lines += ["", "Journal", *_journal(details)]
+    lines += ["", "Still to be done", *(map(_open, details.effects) if details.effects else ["  nothing"])]
+    return lines
+
+
+def _issue(session: Session) -> str:
+    return plain(f"{session.issue.key} {session.issue.title}") if session.issue is not None else "none"
+
+
+def _phase(session: Session) -> str:
+    turn, phase = live_turn(session), type(session.phase).__name__
+    if turn is None:
+        return f"{phase} after {session.turns} turns" if session.turns != 1 else f"{phase} after 1 turn"
+    waits = f", waits: {turn.waiting}" if turn.waiting else ""
+    return f"{phase}, turn {turn.number}, attempt {turn.attempts}{waits}"
+
+
+def _said(line: Line) -> str:
+    return f"  {_at(line.at):%m-%d %H:%M:%S}  {f'#{line.turn}':<4} {plain(line.author or line.role):<16}  {plain(line.text)}"
+
+
+def _journal(details: Details) -> list[str]:
+    lines = []
+    for line in details.journal:
+        told = tell(line)
+        turn = f"#{told.turn}" if told.turn is not None else ""
+        lines.append(f"  {_at(line.at):%m-%d %H:%M:%S}  {turn:<4} {line.kind:<16}  {told.what}")
+    return lines
+
+
+def _open(effect: EffectLine) -> str:
+    due = effect.due_at - time.time()
+    when = (
+        "under way" if effect.claimed else "in line" if not effect.head else f"due {_ago(-due)}" if due > 0 else "due"
+    )
+    tries = f", tried {effect.attempts}×" if effect.attempts else ""
+    error = f": {plain(effect.error)}" if effect.error else ""
+    return f"  {effect.kind:<18} {effect.lane or '-':<8} {when}{tries}{error}"
+
+
+def _ago(seconds: float) -> str:
+    """A span in one unit; a negative one lies ahead."""
+    span = abs(seconds)
+    words = f"{span:.0f} s"
+    for size, name in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
+        if span >= size:
+            words = f"{span / size:.0f} {name}"
+            break
+    return f"in {words}" if seconds < 0 else f"{words} ago"
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds).astimezone()
+
+
+def _print(line: str) -> None:
+    click.echo((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…").rstrip())
+
+
+# ── for programs ─────────────────────────────────────────────────────────
+def _as_json(details: Details) -> dict[str, Any]:
+    whole: dict[str, Any] = msgspec.to_builtins(details)
+    whole["journal"] = [
+        {"n": line.n, "at": line.at, "kind": line.kind, "event": body_of(line).get("value")} for line in details.journal
+    ]
+    return whole
+
+
+def _print_json(value: Any) -> None:
+    click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))

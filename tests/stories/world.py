@@ -1,0 +1,391 @@
+"""A stage for stories: a pretend Linear, a pretend OpenCode, and the real service between them.
+
+People act through `stage.people`, OpenCode follows `stage.agent`, and a test asserts on what people would see. Nothing
+sleeps: `until` looks again after every change in Linear, in OpenCode and in the ledger. When a story is over, `check`
+holds it against what must always be true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from dragoman import config, logs
+from dragoman.core.session import Session, live_turn
+from dragoman.ids import SessionId, activity_id
+from dragoman.ledger import read
+from dragoman.ledger.read import Details
+from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.ledger.tx import Tx
+from dragoman.runtime.service import Service
+from dragoman.sim.hooks import Delivery
+from dragoman.sim.records import Activity
+from dragoman.sim.server import Simulator
+from dragoman.web.app import Door
+from dragoman.web.asgi import HttpServer, free_port
+from tests.stories.scripted_agent import ScriptedAgent
+
+T = TypeVar("T")
+
+DEADLINE_S = 15.0
+DOWN_S = 10.0  # a service that was told to stop is gone by then
+LOOK_S = 0.02
+CANARY = "canary-secret"  # no secret of ours may be seen anywhere
+HARMLESS = ("conflict on insert of",)  # the second write of an activity is refused, and that is a success
+
+
+class Stage:
+    """Everything a story needs, inside `async with`.
+
+    folder    for data, logs and configuration
+    upstream  the git repository that is worked in
+    session   what stands under [session] in the configuration file: rules, in seconds
+    apart     the service runs as a process of its own, which can be killed
+    opencode  whether OpenCode is there from the start
+    settings  environment variables besides the usual ones
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        upstream: Path,
+        *,
+        session: Mapping[str, object] | None = None,
+        apart: bool = False,
+        opencode: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.linear = Simulator(access_token=f"{CANARY}-linear", secret=f"{CANARY}-webhook", retry_scale=0.001)
+        self.people = self.linear.people
+        self.world = self.linear.world
+        self.agent = ScriptedAgent(password=f"{CANARY}-opencode", changed=self.wake)
+        self.service: Service | None = None
+        self.process: asyncio.subprocess.Process | None = None
+        self.log = io.StringIO()
+        self.unchecked: set[str] = set()  # sessions whose end people cannot see: deleted, forbidden
+        self.unrefused: list[str] = []  # refusals of Linear that the story is about
+        self._upstream = upstream
+        self._rules = dict(session or {})
+        self._apart = apart
+        self._opencode = opencode
+        self._settings = dict(settings or {})
+        self._door: HttpServer | None = None
+        self._woken = asyncio.Event()
+        self._log_file = folder / "service.log"
+
+    # ── acting ───────────────────────────────────────────────────────────
+    def issue(self, title: str = "The parser drops the last line", **more: Any) -> str:
+        """A new issue; its identifier."""
+        return self.people.create_issue(title, **more).identifier
+
+    def mention(self, text: str = "please fix it", *, issue: str | None = None) -> str:
+        """Somebody mentions the agent; the session."""
+        return self.people.mention(issue or self.issue(), text).id
+
+    # ── waiting ──────────────────────────────────────────────────────────
+    def wake(self) -> None:
+        """Something has changed: whoever waits looks again."""
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+    async def until(self, happened: Callable[[], T | None], what: str = "it", deadline_s: float = DEADLINE_S) -> T:
+        """Wait until `happened()` is true and return what it gave."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                while not (value := happened()):
+                    await self._woken.wait()
+                return value
+        except TimeoutError:
+            raise AssertionError(f"{what} did not happen within {deadline_s:g} s\n{self.picture()}") from None
+
+    async def until_shown(self, session: str, kind: str, text: str = "", *, count: int = 1) -> str:
+        """Wait until the `count`-th activity of that kind with that text is there; its text."""
+
+        def found() -> str | None:
+            fitting = [said for shown, said in self.shown(session) if shown == kind and text in said]
+            return fitting[count - 1] if len(fitting) >= count else None
+
+        return await self.until(found, f"{kind} “{text}” (number {count})")
+
+    async def final(self, session: str, number: int = 1) -> tuple[str, str]:
+        """Wait for the `number`-th final activity; its kind and text."""
+
+        def found() -> tuple[str, str] | None:
+            finals = self.finals(session)
+            return finals[number - 1] if len(finals) >= number else None
+
+        return await self.until(found, f"final {number}")
+
+    async def until_written(self, thread_of: str, text: str) -> None:
+        """Wait until the agent's thread of a session holds a message of people with that text."""
+        await self.until(lambda: any(text in said for said in self.prompts(thread_of)), f"prompt “{text}”")
+
+    async def until_delivered(self) -> None:
+        """Wait until all webhooks were answered."""
+
+        def answered() -> bool:
+            return all(one.state not in ("sending", "waiting") for one in self.linear.hooks.deliveries)
+
+        await self.until(answered, "the delivery of all webhooks")
+
+    async def until_state(self, session: str, fits: Callable[[Session], bool], what: str = "that state") -> None:
+        """Wait until the session's row in the ledger fits."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                woken = self._woken
+                known = await self._here.engine.session(SessionId(session))
+                if known is not None and fits(known):
+                    return
+                await woken.wait()
+
+    async def quiet(self) -> None:
+        """Wait until nothing waits to be done any more, timers aside."""
+        await self.until_delivered()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while await self._here.ledger.read(_unfinished):
+                    await asyncio.sleep(LOOK_S)  # the end of an effect is told to nobody
+        except TimeoutError:
+            left = await self._here.ledger.read(_unfinished)
+            raise AssertionError(f"never quiet: {left}\n{self.picture()}") from None
+
+    # ── seeing ───────────────────────────────────────────────────────────
+    def shown(self, session: str) -> list[tuple[str, str]]:
+        """What people see of the agent in a session: (kind, text)."""
+        return [(row.kind, _said(row)) for row in self._rows(session)]
+
+    def thoughts(self, session: str) -> list[str]:
+        """The texts of its thoughts."""
+        return [text for kind, text in self.shown(session) if kind == "thought"]
+
+    def finals(self, session: str) -> list[tuple[str, str]]:
+        """What ended turns."""
+        return [row for row in self.shown(session) if row[0] in ("response", "error")]
+
+    def plan(self, session: str) -> list[tuple[str, str]]:
+        """The plan that Linear shows: (content, status)."""
+        items: Any = self.world.session(session).plan or []
+        return [(item["content"], item["status"]) for item in items]
+
+    def prompts(self, session: str) -> list[str]:
+        """What the agent was told in the thread of a session, oldest first."""
+        try:
+            thread = self.agent.thread_of(session)
+        except LookupError:
+            return []
+        return ["".join(part.get("text", "") for part in message["parts"]) for message in thread.users()]
+
+    def deliveries(self, session: str) -> list[Delivery]:
+        """The webhooks about a session."""
+        return self.linear.hooks.of_session(session)
+
+    def picture(self) -> str:
+        """All that can be seen, for a failing test."""
+        lines = []
+        for session in self.world.sessions.values():
+            lines.append(f"session {session.id} ({self.world.status(session)})")
+            lines += [f"  {row.created_at:.2f} {row.kind:12}{_said(row)[:200]}" for row in self._rows(session.id)]
+        lines.append(f"agent: {self.agent.requests[-12:]}")
+        lines.append(self.logged()[-6000:])
+        return "\n".join(lines)
+
+    def logged(self) -> str:
+        """What the service has logged."""
+        if self._apart:
+            return self._log_file.read_text("utf-8") if self._log_file.is_file() else ""
+        return self.log.getvalue()
+
+    async def details(self, session: str) -> Details:
+        """What the ledger knows of a session."""
+        found = await self._here.ledger.read(read.details, SessionId(session))
+        assert found is not None
+        return found
+
+    def _rows(self, session: str) -> list[Activity]:
+        return [row for row in self.world.activities(session) if row.author == self.world.agent.id]
+
+    # ── the service ──────────────────────────────────────────────────────
+    @property
+    def _here(self) -> Service:
+        assert self.service is not None, "the service runs apart"
+        return self.service
+
+    async def start(self) -> None:
+        """Start the service."""
+        if self._apart:
+            await self._start_apart()
+            return
+        self.service = Service(config.load(self._environment(), folder=self.folder))
+        await self.service.start()
+        self.service.ledger.on_commit(lambda _: self.wake())
+        self.service.engine.listen(lambda _: self.wake())
+        self._door = HttpServer(Door(self.service), host="127.0.0.1", port=self.service.settings.port)
+        await self._door.start()
+
+    async def stop(self) -> None:
+        """Stop the service as SIGTERM does."""
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.terminate()
+                await asyncio.wait_for(self.process.wait(), DOWN_S)
+            self.process = None
+        if self._door is not None:
+            await self._door.stop()
+            self._door = None
+        if self.service is not None:
+            fatal = self.service.fatal
+            await self.service.stop()
+            self.service = None
+            assert fatal is None or not fatal.done(), fatal.result()
+
+    async def kill(self) -> None:
+        """SIGKILL: nothing is tidied up."""
+        assert self.process is not None
+        self.process.kill()
+        await asyncio.wait_for(self.process.wait(), DOWN_S)
+        self.process = None
+
+    async def _start_apart(self) -> None:
+        environment = self._environment()
+        with self._log_file.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "dragoman", "serve", env=environment, cwd=self.folder, stderr=log, stdout=log
+            )
+        until = time.monotonic() + DEADLINE_S
+        while self.process.returncode is None and time.monotonic() < until:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", int(environment["PORT"]))
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+        raise AssertionError(f"the service did not start\n{self.logged()[-4000:]}")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "LINEAR_API_URL": self.linear.url,
+            "LINEAR_ACCESS_TOKEN": self.linear.access_token,
+            "LINEAR_WEBHOOK_SECRET": self.linear.secret,
+            "OPENCODE_SESSION_API_URL": self.agent.url,
+            "OPENCODE_SESSION_TOKEN": self.agent.password,
+            "OPENCODE_MODEL": "scripted/story",
+            "DRAGOMAN_CONFIG": str(self.folder / "dragoman.toml"),
+            "DRAGOMAN_DATA_DIR": str(self.folder / "data"),
+            "PORT": str(self._port),
+            "LOG_LEVEL": "debug",
+            **self._settings,
+        }
+
+    async def __aenter__(self) -> Self:
+        logs.configure(level="debug", stream=self.log)
+        self._port = free_port("127.0.0.1")
+        rules = "\n".join(f"{name} = {json.dumps(value)}" for name, value in self._rules.items())
+        repository = f'[[repositories]]\nname = "acme/shop"\nurl = {json.dumps(str(self._upstream))}\ndefault = true\n'
+        (self.folder / "dragoman.toml").write_text(f"{repository}\n[session]\n{rules}\n", encoding="utf-8")
+        await self.linear.__aenter__()
+        self.world.watch(lambda _: self.wake())
+        self.linear.set_webhook_url(f"http://127.0.0.1:{self._port}/webhooks/linear")
+        await self.agent.come_up()
+        if not self._opencode:
+            await self.agent.die()
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                if not self._apart:
+                    await self.quiet()
+                await self.check()
+        finally:
+            try:
+                await self.stop()
+            finally:
+                await self.agent.die()
+                await self.linear.close()
+
+    # ── what must always be true ─────────────────────────────────────────
+    async def check(self) -> None:
+        """Hold the story against what must be true of every story."""
+        problems = [f"Linear refused: {said[:300]}" for said in self._refusals()]
+        for session in await self._sessions():
+            if session.id not in self.unchecked:
+                problems += self._wrong_with(session)
+        problems += [f"{place} holds a secret" for place, text in self._texts() if CANARY in text]
+        problems += [f"logged: {line[:1500]}" for line in self.logged().splitlines() if '"level": "error"' in line]
+        assert not problems, "\n".join([*problems, self.picture()])
+
+    async def _sessions(self) -> list[Session]:
+        if self.service is not None:
+            return await self.service.ledger.read(_all_sessions)
+        await self.stop()
+        ledger = await SqliteLedger.open(f"sqlite:///{self.folder}/data/dragoman.db")
+        try:
+            assert not await ledger.read(_unfinished), f"something was left undone\n{self.picture()}"
+            return await ledger.read(_all_sessions)
+        finally:
+            await ledger.close()
+
+    def _wrong_with(self, session: Session) -> list[str]:
+        rows = self._rows(session.id)
+        finals = [row.id for row in rows if row.kind in ("response", "error")]
+        ended = session.turns - (live_turn(session) is not None)
+        expected = [activity_id(session.id, number) for number in range(1, ended + 1)]
+        problems = []
+        if finals != expected:
+            problems.append(f"{session.id}: {len(finals)} finals for {ended} turns that ended")
+        turn = 1
+        for row in rows:
+            if row.id == activity_id(session.id, turn):
+                turn += 1
+            elif turn > 1 and row.id != activity_id(session.id, turn, "begin") and not self._begun(rows, row, turn):
+                problems.append(f"{session.id}: after a final came {row.kind} “{_said(row)[:80]}”")
+        problems += [f"{session.id}: a blank {row.kind}" for row in rows if not _said(row).strip()]
+        return problems
+
+    @staticmethod
+    def _begun(rows: list[Activity], row: Activity, turn: int) -> bool:
+        """Whether the turn had begun when this was shown."""
+        begin = activity_id(SessionId(row.session), turn, "begin")
+        return any(other.id == begin for other in rows[: rows.index(row)])
+
+    def _refusals(self) -> list[str]:
+        known = (*HARMLESS, *self.unrefused)
+        return [said for said in self.linear.graphql.refusals if not any(harmless in said for harmless in known)]
+
+    def _texts(self) -> list[tuple[str, str]]:
+        texts = [("the log", self.logged())]
+        for session in self.world.sessions.values():
+            texts += [(f"{row.kind} of {session.id}", json.dumps(row.content)) for row in self._rows(session.id)]
+            texts += [(f"a prompt of {session.id}", text) for text in self.prompts(session.id)]
+        return texts
+
+
+def _said(row: Activity) -> str:
+    if row.kind != "action":
+        return row.body
+    result = row.content.get("result")
+    return f"{row.content['action']} {row.content['parameter']}" + (f" → {result}" if result is not None else "")
+
+
+def _all_sessions(tx: Tx) -> list[Session]:
+    known = [read.details(tx, one.id) for one in read.sessions(tx, limit=1_000)]
+    return [one.session for one in known if one is not None]
+
+
+def _unfinished(tx: Tx) -> list[str]:
+    """What waits to be done, timers and housekeeping aside; and sessions with a turn under way."""
+    waiting = [f"{one.heads} {one.pool}" for one in read.backlog(tx) if one.pool not in ("timers", "system")]
+    live = [str(one.id) for one in _all_sessions(tx) if live_turn(one) is not None]
+    return waiting + live
+

@@ -74,8 +74,9 @@ class Holder:
 def test_a_secret_in_a_field_is_masked_in_every_form(output: io.StringIO, secret: str) -> None:
     log = logs.get("test")
     for form in sorted(forms(secret)):
+        name = form + " in the name"
         log.info(
-            form + " in the name",
+            name,
             text=f"before {form} after",
             nested={"a": [{form: (form, {form})}]},
             holder=Holder(secret),

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, TextIO
 from urllib.parse import quote, quote_plus
 
+import msgspec
 import structlog
 
 MASK = "[secret]"
@@ -36,7 +37,7 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
     renderer: Any = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(serializer=_as_json)
         if as_json
         else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
@@ -122,6 +123,13 @@ def _clean(value: Any) -> Any:
             return [_clean(item) for item in value]
         case _:
             return masked(str(value))
+
+
+def _as_json(line: object, **_: object) -> str:
+    try:
+        return msgspec.json.encode(line).decode()
+    except UnicodeEncodeError:  # half a character: slower, but it can be written
+        return json_text(line)
 
 
 def _name_part(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

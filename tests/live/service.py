@@ -61,6 +61,7 @@ class LiveService:
         self.log = folder / "service.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.command = [str(PROGRAM), "serve"]
         self.process: subprocess.Popen[bytes] | None = None
         self._servers: list[adopt.ServerState] = []  # every OpenCode that was ever seen, so that all can be ended
         (folder / "opencode.json").write_text(json.dumps({**(opencode or {}), **provider(linear)}), "utf-8")
@@ -96,7 +97,7 @@ class LiveService:
         """Start it; `ready` waits for OpenCode too."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(PROGRAM), "serve"],
+                self.command,
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -150,8 +150,8 @@ class Stage:
         await self.until_delivered()
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while await self._here.ledger.read(_unfinished):
-                    await asyncio.sleep(LOOK_S)  # the end of an effect is told to nobody
+                while await self._here.ledger.read(_unfinished):  # noqa: ASYNC110 - the end of an effect is told to nobody
+                    await asyncio.sleep(LOOK_S)
         except TimeoutError:
             left = await self._here.ledger.read(_unfinished)
             raise AssertionError(f"never quiet: {left}\n{self.picture()}") from None

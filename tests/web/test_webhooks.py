@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import threading
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -253,8 +254,7 @@ async def test_five_thousand_mangled_bodies_never_break_it(open_doorway: OpenDoo
 
     async def send(share: list[bytes]) -> None:
         async with connected(door.url) as line:
-            for body in share:
-                statuses.append((await line.ask(request(body))).status)
+            statuses.extend([(await line.ask(request(body))).status for body in share])
 
     await asyncio.gather(*(send(bodies[n::8]) for n in range(8)))
     assert len(statuses) == 5_000
@@ -266,14 +266,9 @@ async def test_five_thousand_mangled_bodies_never_break_it(open_doorway: OpenDoo
 DEADLINE_S = 20.0
 PROMPT: dict[str, Any] = json.loads(recording("prompted-follow-up"))["agentActivity"]
 NAMES = (
-    CREATED,
-    "created-by-delegation",
-    "created-without-issue",
-    "prompted-follow-up",
-    "prompted-stop",
-    "oauth-app-revoked",
-)
-NAMES += ("issue-update-canceled", "app-user-notification-issueUnassignedFromYou", "created-by-automation-no-creator")
+    CREATED, "created-by-delegation", "created-without-issue", "prompted-follow-up", "prompted-stop", "oauth-app-revoked",
+    "issue-update-canceled", "app-user-notification-issueUnassignedFromYou", "created-by-automation-no-creator",
+)  # fmt: skip
 ODD: tuple[Any, ...] = (
     None, True, -1, 1e308, 10**400, "", "\ud800", "\x00", "a" * 5_000, [], {}, [None], {"id": {}}, "2026-99-99T99:99:99Z",
 )  # fmt: skip
@@ -296,7 +291,7 @@ def mangled(dice: random.Random) -> bytes:
         while isinstance(node, dict) and node:
             key = dice.choice(sorted(node))
             if dice.random() < 0.4 or not isinstance(node[key], dict):
-                node[key] = dice.choice(ODD)
+                node[key] = deepcopy(dice.choice(ODD))
                 break
             node = node[key]
     body = bytearray(json.dumps(tree, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass"))

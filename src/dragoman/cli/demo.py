@@ -17,13 +17,11 @@ from dragoman import config, logs
 from dragoman.cli.serve import EX_CONFIG, serve
 from dragoman.errors import ConfigurationError
 from dragoman.sim.records import Activity
-from dragoman.sim.sample import make_sample
+from dragoman.sim.sample import ISSUE_DESCRIPTION, ISSUE_TITLE, make_sample
 from dragoman.sim.server import Simulator
 from dragoman.sim.world import World
 from dragoman.web.asgi import free_port
 
-ISSUE_TITLE = "average() is wrong, and fails on an empty list"
-ISSUE_TEXT = "`average([1, 2, 3])` gives 1.5. Please fix it, decide what an empty list means, and add a test."
 CI_ANSWER = "Return 0.0"
 CI_DEADLINE_S = 150.0
 START_S = 30.0
@@ -56,7 +54,7 @@ async def _demo(folder: Path, *, ci: bool, model: str, story: str, port: int) ->
             click.echo("\n".join(error.problems), err=True)
             return EX_CONFIG
         linear.set_webhook_url(f"http://127.0.0.1:{service_port}/webhooks/linear")
-        linear.people.create_issue(ISSUE_TITLE, description=ISSUE_TEXT)
+        linear.people.create_issue(ISSUE_TITLE, description=ISSUE_DESCRIPTION)
         ended = asyncio.Event()
         serving = asyncio.create_task(serve(settings, ended=ended, keep_opencode=False))
         await _listening(service_port, serving)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from dragoman.core.activities import Activity, Final, Thought, is_fleeting
 from dragoman.core.asks import elicitation
 from dragoman.core.effects import Effect, Post, Remind
-from dragoman.core.events import AskDue, PermissionAsked, RunEvent
+from dragoman.core.events import Answered, AskDue, PermissionAsked, RunEvent, Usage
 from dragoman.core.limits import Rules
 from dragoman.core.session import Live, Message, Phase, Session, Starting, Step, Stopping, Turn, Working
 from dragoman.ids import activity_id
@@ -98,10 +98,19 @@ class Draft:
         """Post a thought of our own. Its place in the turn makes its id: the same words may be said again later."""
         self.post(self._next_stage(), Thought(body=words), routine=False)
 
-    def close(self, number: int, final: Final) -> None:
-        """Show the one final activity of a turn."""
+    def close(self, number: int, final: Final, answer: Answered | None = None) -> None:
+        """Show the one final activity of a turn, and keep it in the history with what the agent used for it."""
         self._show(Post(id=activity_id(self.session.id, number), activity=final))
-        self.remember(Message(role="assistant", text=final.body))
+        used = answer.usage if answer else Usage()
+        self.remember(
+            Message(
+                role="assistant",
+                text=final.body,
+                opencode_id=answer.message if answer else None,
+                tokens=used.input_tokens + used.output_tokens,
+                cost=used.cost,
+            )
+        )
 
     def show_ask(self) -> None:
         """Put the oldest ask before people; with none left, show what was kept back."""

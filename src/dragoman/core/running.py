@@ -265,7 +265,7 @@ def on_settled(draft: Draft, outcome: Outcome) -> None:
     """The one answer of the turn."""
     match outcome:
         case Answered(text=text):
-            settle(draft, Response(body=text.strip() or wording.NO_WORDS), "answered")
+            settle(draft, Response(body=text.strip() or wording.NO_WORDS), "answered", outcome)
         case Broke():
             settle(draft, Failure(body=wording.broke(outcome)), "failed")
         case Declined(text=text):

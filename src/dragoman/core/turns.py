@@ -10,7 +10,7 @@ from dragoman.core import wording
 from dragoman.core.activities import Failure, Final, Response, Thought
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
-from dragoman.core.events import HeartbeatDue, Prompt, StopDue
+from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue
 from dragoman.core.session import Closed, Message, Resting, Starting, Stopping, Turn, Working
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.translate import closed_plan
@@ -114,8 +114,13 @@ def stopped(draft: Draft, phase: Stopping, verified: bool, detail: str) -> None:
         settle(draft, Response(body=wording.stopped(verified, detail, phase.dropped)), "stopped")
 
 
-def settle(draft: Draft, final: Final, after: Literal["answered", "failed", "stopped"]) -> None:
-    """End the turn with its one final activity; then begin the next one that waits, if any."""
+def settle(
+    draft: Draft, final: Final, after: Literal["answered", "failed", "stopped"], answer: Answered | None = None
+) -> None:
+    """End the turn with its one final activity; then begin the next one that waits, if any.
+
+    answer  what the agent answered, for the history: which message it was and what it used
+    """
     phase = draft.live
     if isinstance(phase, Working):
         draft.enter(replace(phase, asks=()))  # a dead ask no longer keeps anything back
@@ -124,7 +129,7 @@ def settle(draft: Draft, final: Final, after: Literal["answered", "failed", "sto
     closed = closed_plan(turn.plan)
     if turn.plan_due or closed != turn.plan:
         draft.do(ShowPlan(items=closed))
-    draft.close(turn.number, replace(final, body=bounded(final.body, BODY_MOST)))
+    draft.close(turn.number, replace(final, body=bounded(final.body, BODY_MOST)), answer)
     failures = draft.session.failures + 1 if after == "failed" else 0
     draft.change(failures=failures, phase=Resting(after=after))
     if draft.session.queued:

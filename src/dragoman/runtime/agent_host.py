@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,10 @@ class AgentHost(Protocol):
         """
         ...
 
+    def room(self) -> bool:
+        """Whether memory allows one more run."""
+        ...
+
 
 class AttachedServer:
     """A server that somebody else runs, on the same disk: that is proved before the first run.
@@ -41,7 +46,7 @@ class AttachedServer:
 
     @property
     def state(self) -> str:
-        """"up" once it was seen, else why not."""
+        """ "up" once it was seen, else why not."""
         return "up" if self._proved else "has not answered yet"
 
     async def client(self) -> OpenCode:
@@ -51,6 +56,10 @@ class AttachedServer:
             await self._prove_same_disk()
             self._proved = True
         return self._client
+
+    def room(self) -> bool:
+        """Its memory is somebody else's business."""
+        return True
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -79,6 +88,7 @@ class AttachedServer:
 
 RECYCLE_BYTES = 2 * 1024**3  # above this the server is started anew as soon as no run is open
 RECYCLE_LOOK_S = 30.0
+SPARE_BYTES = 512 * 1024**2  # with less free memory no further run is started
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 15.0
 
 
@@ -99,12 +109,12 @@ class TendedServer:
 
     @property
     def state(self) -> str:
-        """"up", or why it is not."""
+        """ "up", or why it is not."""
         return "up" if self._client is not None else self._why
 
     @property
     def sandbox_state(self) -> str:
-        """"bubblewrap", or why there is none."""
+        """ "bubblewrap", or why there is none."""
         if self.endpoint is not None and self.endpoint.sandboxed:
             return "bubblewrap"
         return f"none: {self._server.sandbox_missing}" if self._server.sandbox_missing else "not started yet"
@@ -115,6 +125,10 @@ class TendedServer:
         if self._client is None:
             raise OpenCodeDown(self._why)
         return self._client
+
+    def room(self) -> bool:
+        """Whether the machine has memory to spare for one more run; an empty server may always begin one."""
+        return not self._busy() or _available_bytes() > SPARE_BYTES
 
     async def run(self) -> None:
         """Start and tend it until cancelled."""
@@ -164,3 +178,14 @@ class TendedServer:
                 _log.info("opencode.recycled", rss_mb=size >> 20)
                 await self._told(None)
                 await self._told(await self._server.recycle())
+
+
+def _available_bytes() -> int:
+    """Memory that can be had without swapping; very much where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return sys.maxsize

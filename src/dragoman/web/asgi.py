@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HEADER_S = 5.0
 LISTEN_S = 10.0
+STOP_S = 2.0
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
@@ -55,6 +57,9 @@ class HttpServer:
         self.port = port or free_port(host)
         self._task: asyncio.Task[None] | None = None
         self._server: Server | None = None
+        self._answering = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def url(self) -> str:
@@ -69,7 +74,7 @@ class HttpServer:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((self.host, self.port))
         self._server = Server(
-            self._application,
+            self._count,
             address=self.host,
             port=self.port,
             interface=Interfaces.ASGINL,
@@ -86,14 +91,27 @@ class HttpServer:
                 await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Stop listening; open requests are cut."""
+        """Stop listening, once what is being answered has been answered; after STOP_S open requests are cut."""
         if self._server is None or self._task is None:
             return
+        # An answer that is being written while the server's own threads end can take the whole process down.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), STOP_S)
         self._server.stop()  # type: ignore[no-untyped-call]  # granian's is untyped
         try:
             await asyncio.wait_for(self._task, 3.0)
         except TimeoutError:
             self._task.cancel()
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._answering += 1
+        self._quiet.clear()
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self._answering -= 1
+            if not self._answering:
+                self._quiet.set()
 
     async def _listening(self) -> bool:
         try:

@@ -145,9 +145,9 @@ class AgentWork:
         )
 
     async def _take_place(self, run: RunId, claimed: Claimed) -> None:
-        working = await self._engine.ledger.read(read.open_runs, self._engine.host)
-        busy = {turn.run for one in working if isinstance(one.phase, Working) and (turn := live_turn(one))}
-        if len((busy | self._taken) - {run}) >= self._places:
+        working = await self._engine.ledger.read(read.places, self._engine.host)
+        beginning = {session_of(each) for each in self._taken}
+        if len((beginning | set(working)) - {session_of(run)}) >= self._places:
             raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=QUEUE_LOOK_S)
         self._taken.add(run)
 

@@ -132,7 +132,8 @@ async def test_an_agent_that_looks_everywhere_finds_no_secret(service: LiveServi
     service.linear.model.tell("other", [Say(text=f"Between us: {SAID_ELSEWHERE}")])
     assert SAID_ELSEWHERE in (await service.ends(service.ask("[story=other] confide"))).body
     seen = await snoop(service, "snoop")
-    tokens = tuple(service.linear.tokens.issued()) if hasattr(service.linear.tokens, "issued") else ()
+    tokens = tuple(service.linear.tokens._expiry)
+    assert tokens
     assert [canary for canary in (*NEVER_SHOWN, *tokens) if canary in seen] == []
     shown = json.dumps([row.content for one in service.linear.world.sessions.values() for row in service.rows(one)])
     assert [canary for canary in NEVER_SHOWN if canary in shown] == []

@@ -39,7 +39,7 @@ from dragoman.runtime.workers import GivenUp, Postponed
 ABORT_S = 3.5  # a stop is confirmed within 5 s, come what may
 ABORT_ATTEMPTS = 40  # about ten minutes of trying to see it end
 FOREIGN = "I do not work for this organization."
-QUEUE_LOOK_S = 1.0  # how often a run that waits for a place looks again
+QUEUE_LOOK_S = (1.0, 5.0)  # how often a run that waits for a place looks again: at first, and later
 EARLIER_MESSAGES = 12  # of earlier sessions on the issue that a new one starts from
 _log = logs.get("agent")
 
@@ -147,8 +147,9 @@ class AgentWork:
     async def _take_place(self, run: RunId, claimed: Claimed) -> None:
         working = await self._engine.ledger.read(read.places, self._engine.host)
         beginning = {session_of(each) for each in self._taken}
-        if len((beginning | set(working)) - {session_of(run)}) >= self._places:
-            raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=QUEUE_LOOK_S)
+        if len((beginning | set(working)) - {session_of(run)}) >= self._places or not self._host.room():
+            look_s = min(QUEUE_LOOK_S[1], QUEUE_LOOK_S[0] * claimed.attempts)
+            raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=look_s)
         self._taken.add(run)
 
     async def _thread(self, client: OpenCode, session: Session, workspace: Workspace) -> AgentThread:

@@ -4,7 +4,7 @@
 
 `dragoman serve` runs as a process of its own with the real OpenCode; a pretend Linear and a scripted model live here.
 People open sessions, answer what is asked, write during runs, press Stop and follow up, while the killer sends SIGKILL
-to the service, to OpenCode or to both, and starts the service again after a while. At the end everything has to be
+to the service, to OpenCode, to its sandbox or to both, and starts the service again after a while. At the end everything has to be
 settled. The seed fixes what people and the killer want; when exactly it happens depends on the machine.
 
 What must be 0: turns without a final, turns with several, requests to the model that were made again though OpenCode
@@ -32,7 +32,6 @@ from dragoman.core.session import Resting, Session  # noqa: E402
 from dragoman.ids import SessionId  # noqa: E402
 from dragoman.ledger import turns  # noqa: E402
 from dragoman.ledger.sqlite import SqliteLedger  # noqa: E402
-from dragoman.sim.model import Heard  # noqa: E402
 from dragoman.sim.records import AgentSession  # noqa: E402
 from dragoman.sim.script import Say  # noqa: E402
 from dragoman.sim.server import Simulator  # noqa: E402
@@ -41,7 +40,7 @@ from tests.live.service import LiveService  # noqa: E402
 
 TURN_S = 240.0  # a turn that is not over by then counts as one without a final
 STORIES = ("default", "slow", "steer", "permission", "short", "stop", "work")
-VICTIMS = ("service", "service", "service", "opencode", "opencode", "both")
+VICTIMS = ("service", "service", "service", "opencode", "holder", "both")  # the holder keeps OpenCode in its sandbox
 _TOKEN = re.compile(r"token-\d+")
 
 
@@ -89,18 +88,18 @@ class Chaos:
             await asyncio.sleep(chance.choice((chance.uniform(0.0, 1.5), chance.uniform(1.5, 9.0))))
             victim = chance.choice(VICTIMS)
             if victim != "service":
-                victim = victim if self._kill_opencode() else "service"
-            if victim != "opencode":
+                victim = victim if self._kill_opencode(holder=victim == "holder") else "service"
+            if victim in ("service", "both"):
                 service.kill()
             self.killed.append((time.time(), victim))
             print(f"{number:>3}. killed {victim}; {self._open()} sessions have an open turn", flush=True)
-            if victim != "opencode":
+            if victim in ("service", "both"):
                 await asyncio.sleep(chance.choice((0.0, chance.uniform(0.0, 2.5))))
                 await service.start(ready=False)
 
-    def _kill_opencode(self) -> bool:
+    def _kill_opencode(self, *, holder: bool) -> bool:
         try:
-            self.service.kill_opencode()
+            self.service.kill_opencode(holder=holder)
         except AssertionError:  # it was not up at this moment
             return False
         return True

@@ -135,17 +135,14 @@ class LiveService:
             self._servers.append(state)
         return state
 
-    def kill_opencode(self) -> adopt.ServerState:
-        """SIGKILL to the binary itself, not to what holds it."""
+    def kill_opencode(self, *, holder: bool = False) -> adopt.ServerState:
+        """SIGKILL to the binary itself, or to the process that holds it in its sandbox."""
         state = self.server()
         assert state is not None
-        killed = 0
-        for pid in adopt.family(state):
-            words = command_line(pid)
-            if words and words[0].endswith("opencode") and "serve" in words:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-        assert killed == 1, f"{killed} processes were OpenCode"
+        victims = [state.pid] if holder else [pid for pid in adopt.family(state) if _is_opencode(pid)]
+        assert len(victims) == 1, f"{len(victims)} processes are OpenCode"
+        assert adopt.is_alive(state), "OpenCode is not up"
+        os.kill(victims[0], signal.SIGKILL)
         return state
 
     def left(self) -> dict[int, list[str]]:
@@ -297,6 +294,11 @@ def command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").split("\0")
     except OSError:
         return []
+
+
+def _is_opencode(pid: int) -> bool:
+    words = command_line(pid)
+    return bool(words) and words[0].endswith("opencode") and "serve" in words
 
 
 def running(words: str) -> list[int]:

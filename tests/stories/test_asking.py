@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.sim.script import Ask, Say, Use
-from tests.stories.agent_play import Guarded
+from tests.stories.agent_play import Delegated, Guarded
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage
 
@@ -111,20 +111,13 @@ async def test_nothing_is_posted_while_a_question_is_open(make_stage: MakeStage)
     async with make_stage(session={"heartbeat_s": 0.3}) as stage:
         session = await asked(stage, COLOUR, Say(text="Good."))
         before = stage.shown(session)
-        heard = len((await stage.details(session)).journal)
-
-        async def beaten() -> int:
-            return len((await stage.details(session)).journal) - heard
-
-        await stage.until_true(lambda: beaten(), at_least=2)
+        await stage.until_heard(session, "HeartbeatDue", 3)
         assert stage.shown(session) == before
         stage.people.answer(session, "Red")
         assert await stage.final(session) == ("response", "Good.")
 
 
 async def test_an_ask_of_a_sub_agent_is_put_before_people(make_stage: MakeStage) -> None:
-    from tests.stories.agent_play import Delegated
-
     async with make_stage() as stage:
         session = await asked(
             stage, Delegated(description="look around", steps=((PUSH,), (Say(text="looked"),))), Say(text="All done.")
@@ -133,9 +126,7 @@ async def test_an_ask_of_a_sub_agent_is_put_before_people(make_stage: MakeStage)
         assert await stage.final(session) == ("response", "All done.")
 
 
-async def test_two_asks_at_once_are_put_one_after_the_other(make_stage: MakeStage) -> None:
-    from tests.stories.agent_play import Delegated
-
+async def test_two_asks_of_a_sub_agent_are_put_one_after_the_other(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         session = await asked(
             stage, Delegated(description="look around", steps=((COLOUR,), (PUSH,), (Say(text="looked"),))), Say(text="Done.")

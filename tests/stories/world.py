@@ -145,6 +145,16 @@ class Stage:
                     return
                 await woken.wait()
 
+    async def until_heard(self, session: str, kind: str, count: int = 1) -> None:
+        """Wait until the machine has heard that many events of a kind in a session."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                woken = self._woken
+                journal = await self._here.ledger.read(read.journal, SessionId(session))
+                if sum(line.kind == kind for line in journal) >= count:
+                    return
+                await woken.wait()
+
     async def quiet(self) -> None:
         """Wait until nothing waits to be done any more, timers aside."""
         await self.until_delivered()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -10,11 +11,12 @@ import click
 import uvloop
 
 from dragoman import config, logs
-from dragoman.errors import ConfigurationError, Refusal
+from dragoman.errors import ConfigurationError, Refusal, Theirs
 from dragoman.runtime.service import Service
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 
+EX_BROKEN = 1  # starting again may help
 EX_CONFIG = 78  # sysexits.h: the settings are wrong; starting again will not help
 _log = logs.get("serve")
 
@@ -23,7 +25,7 @@ _log = logs.get("serve")
 def command() -> None:
     """Run the service. Settings come from the environment, .env and the file that DRAGOMAN_CONFIG names.
 
-    Exit codes: 0 stopped by a signal, 78 the settings cannot be used.
+    Exit codes: 0 stopped by a signal, 1 broken (start it again), 78 the settings cannot be used.
     """
     try:
         settings = config.load()
@@ -39,13 +41,16 @@ async def serve(settings: config.Settings, *, ended: asyncio.Event | None = None
     stop = ended or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _signalled, stop)
     service = Service(settings, keep_opencode=keep_opencode)
     try:
         await service.start()
     except (ConfigurationError, Refusal) as error:
         click.echo(f"dragoman cannot start: {error}", err=True)
         return EX_CONFIG
+    except Theirs as error:
+        click.echo(f"dragoman cannot start now: {error}", err=True)
+        return EX_BROKEN
     server = HttpServer(Door(service), host=settings.host, port=settings.port)
     try:
         await server.start()
@@ -60,6 +65,13 @@ async def serve(settings: config.Settings, *, ended: asyncio.Event | None = None
     return code
 
 
+def _signalled(stop: asyncio.Event) -> None:
+    """The first signal stops in order; the second ends at once, which loses nothing either: all is on disk."""
+    if stop.is_set():
+        os._exit(EX_BROKEN)
+    stop.set()
+
+
 async def _until_stopped(service: Service, stop: asyncio.Event) -> int:
     if service.fatal is None:
         raise RuntimeError("the service was not started")
@@ -67,8 +79,12 @@ async def _until_stopped(service: Service, stop: asyncio.Event) -> int:
     service.fatal.add_done_callback(lambda _: stop.set())
     await waiting
     if service.fatal.done():
-        click.echo(f"dragoman refuses to run: {service.fatal.result()}", err=True)
-        return EX_CONFIG
+        error = service.fatal.result()
+        if isinstance(error, Refusal):
+            click.echo(f"dragoman refuses to run: {error}", err=True)
+            return EX_CONFIG
+        click.echo("Something broke on our side; the log has the details.", err=True)
+        return EX_BROKEN
     _log.info("stopping")
     return 0
 

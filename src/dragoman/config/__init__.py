@@ -21,6 +21,7 @@ from dragoman.record import Record
 from dragoman.repositories.configured import Repository
 
 MOST = 1_000_000  # of anything that is counted
+DOTENV = ".env"
 
 
 class Settings(Record):
@@ -48,6 +49,7 @@ class Settings(Record):
     repositories           one of them is the default
     rules                  limits of a session's life
     pass_env               names of variables of our environment that the managed server gets (a provider's key)
+    private_files          where settings stand, secrets among them: agents must not see these files
     doubts                 what is set and does nothing, a sentence each, for the log
     """
 
@@ -75,6 +77,7 @@ class Settings(Record):
     repositories: tuple[Repository, ...]
     rules: Rules = Rules()
     pass_env: tuple[str, ...] = ()
+    private_files: tuple[Path, ...] = ()
     doubts: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
@@ -159,6 +162,7 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
         repositories=file.repositories,
         rules=file.rules,
         pass_env=file.pass_env,
+        private_files=(here / DOTENV, table.place(sources, here)),
         doubts=sources.doubts(),
     )
     _check_together(settings, sources)
@@ -183,7 +187,7 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
 
 def _open(environment: Mapping[str, str] | None, folder: Path | None) -> tuple[Sources, Path]:
     here = folder or Path.cwd()
-    return Sources(os.environ if environment is None else environment, here / ".env"), here
+    return Sources(os.environ if environment is None else environment, here / DOTENV), here
 
 
 def _places(sources: Sources, here: Path) -> tuple[Path, str]:

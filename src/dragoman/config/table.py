@@ -37,12 +37,17 @@ class Table(Record):
     pass_env: tuple[str, ...] = ()
 
 
+def place(sources: Sources, folder: Path) -> Path:
+    """Where the file is, or would be."""
+    named = sources.raw("DRAGOMAN_CONFIG")
+    return folder / (Path(named).expanduser() if named else DEFAULT_FILE)
+
+
 def read(sources: Sources, folder: Path) -> Table:
     """Read the file that DRAGOMAN_CONFIG names, else `dragoman.toml` in `folder`; what is wrong goes to `sources`."""
-    named = sources.raw("DRAGOMAN_CONFIG")
-    path = (folder / Path(named).expanduser()) if named else folder / DEFAULT_FILE
+    path = place(sources, folder)
     if not path.is_file():
-        if named:
+        if sources.raw("DRAGOMAN_CONFIG"):
             sources.problem("DRAGOMAN_CONFIG", f"names {path}, which is no file. Example: /etc/dragoman.toml")
         else:
             sources.note(

@@ -39,6 +39,14 @@ _RESOLVERS: Final = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkMan
 TMP: Final = "/tmp"  # noqa: S108  each sandbox has a fresh one of its own
 _FRESH_TMP: Final = ("--tmpfs", TMP, "--tmpfs", "/var/tmp")  # noqa: S108
 _NO_HOMES: Final = (Path("/usr"), Path("/var"), Path(TMP))
+# Folders of the system or of many: they cannot be hidden as a whole.
+_SHARED: Final = frozenset(
+    map(
+        Path,
+        "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin "  # noqa: S108
+        "/usr/lib /usr/local /usr/local/bin /usr/local/lib /usr/share /var /var/lib /var/tmp".split(),
+    )
+)
 _OTHER_KNOBS: Final = ("/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 _NAMESPACES: Final = ("--unshare-pid", "--unshare-ipc", "--unshare-uts")
 
@@ -125,6 +133,18 @@ def plain_shell_script(identity: tuple[str, str], path: str, marker: tuple[str, 
     variables += [f"GIT_{who}_NAME={name}" for who in ("AUTHOR", "COMMITTER")]
     variables += [f"GIT_{who}_EMAIL={email}" for who in ("AUTHOR", "COMMITTER")]
     return f'#!/bin/sh\nexec env -i HOME="$HOME" {shlex.join(variables)} /bin/bash "$@"\n'
+
+
+def database_places(file: Path) -> tuple[Path, ...]:
+    """What has to be hidden so that a SQLite database stays unseen: its folder, for SQLite makes files beside it anew.
+
+    A cover lies on the file that was there when the sandbox was made; a journal that is deleted and made again would
+    show. Only when the folder is not ours to hide are the files covered one by one.
+    """
+    folder = file.parent
+    if folder not in _SHARED:
+        return (folder,)
+    return tuple(file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal"))
 
 
 async def sandbox_available(bwrap: str | None = None) -> tuple[bool, str]:

@@ -20,11 +20,14 @@ async def stop_run(client: OpenCode, thread: AgentThread, directory: str, deadli
     returns  (verified, detail): verified when within `deadline_s` all are idle and no tool of theirs is running;
              otherwise the detail says in words what could not be seen, for people to read
     """
+    running: list[str] = []  # as last seen
     try:
         async with asyncio.timeout(deadline_s):
-            return await _stop(client, thread, directory, time.monotonic() + deadline_s - _LOOK_EVERY_S)
+            await _stop(client, thread, directory, running)
+            return True, ""
     except TimeoutError:
-        return False, f"OpenCode did not confirm within {deadline_s:g} s that the work has ended"
+        silence = f"OpenCode did not confirm within {deadline_s:g} s that the work has ended"
+        return False, "; ".join(running) or silence
     except NotFound:
         return True, ""  # nothing runs in a thread that does not exist
     except OpenCodeDown:
@@ -33,7 +36,8 @@ async def stop_run(client: OpenCode, thread: AgentThread, directory: str, deadli
         return False, f"OpenCode answered the stop with an error: {error}"
 
 
-async def _stop(client: OpenCode, thread: AgentThread, directory: str, until: float) -> tuple[bool, str]:
+async def _stop(client: OpenCode, thread: AgentThread, directory: str, running: list[str]) -> None:
+    """Returns when nothing runs any more; until then `running` holds what does."""
     aborted_at = 0.0
     while True:
         threads = (thread, *await client.children(thread, directory))
@@ -42,11 +46,9 @@ async def _stop(client: OpenCode, thread: AgentThread, directory: str, until: fl
             for each in threads:
                 await client.abort(each, directory)
             aborted_at = time.monotonic()
-        running = [trouble for each in threads if (trouble := await _still_running(client, each, directory))]
+        running[:] = [trouble for each in threads if (trouble := await _still_running(client, each, directory))]
         if not running:
-            return True, ""
-        if time.monotonic() > until:
-            return False, "; ".join(running)
+            return
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -15,6 +15,8 @@ from dragoman.errors import OpenCodeDown, OpenCodeError, Refusal
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.server import Endpoint, ManagedServer
 
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 15.0
+LOOK_S = 10.0  # between two looks at a server of somebody else
 _log = logs.get("agent_host")
 
 
@@ -43,11 +45,12 @@ class AttachedServer:
         self._client = OpenCode(url, password)
         self._workspaces_dir = workspaces_dir
         self._proved = False
+        self._why = "has not answered yet"
 
     @property
     def state(self) -> str:
-        """ "up" once it was seen, else why not."""
-        return "up" if self._proved else "has not answered yet"
+        """ "up", or why it is not."""
+        return self._why or "up"
 
     async def client(self) -> OpenCode:
         """The client; the first time after a proof."""
@@ -55,7 +58,29 @@ class AttachedServer:
             await self._client.health()
             await self._prove_same_disk()
             self._proved = True
+            self._why = ""
         return self._client
+
+    async def run(self) -> None:
+        """See that it shares our disk as soon as it answers, then look now and then whether it is there.
+
+        Raises  Refusal when it works on another disk
+        """
+        wait_s = FIRST_RETRY_S
+        while True:
+            try:
+                await (await self.client()).health()
+            except OpenCodeError as error:
+                if not self._why or wait_s == FIRST_RETRY_S:
+                    _log.warning("opencode.away", error=str(error))
+                self._why = f"away: {error}"
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_RETRY_S)
+            else:
+                if self._why:
+                    _log.info("opencode.back")
+                self._why, wait_s = "", FIRST_RETRY_S
+                await asyncio.sleep(LOOK_S)
 
     def room(self) -> bool:
         """Its memory is somebody else's business."""
@@ -89,7 +114,6 @@ class AttachedServer:
 RECYCLE_BYTES = 2 * 1024**3  # above this the server is started anew as soon as no run is open
 RECYCLE_LOOK_S = 30.0
 SPARE_BYTES = 512 * 1024**2  # with less free memory no further run is started
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 15.0
 
 
 class TendedServer:
@@ -151,6 +175,12 @@ class TendedServer:
         while self.endpoint is None:
             try:
                 await self._told(await self._server.ensure())
+                if self._server.sandbox_missing:
+                    _log.warning(
+                        "sandbox.absent",
+                        reason=self._server.sandbox_missing,
+                        danger="what the agent runs has the rights of this user, our files and settings included",
+                    )
             except (Refusal, OpenCodeError, OSError) as error:
                 self._why = str(error)
                 _log.error("opencode.unstartable", error=str(error), again_in_s=wait_s)
@@ -177,7 +207,10 @@ class TendedServer:
             if size > RECYCLE_BYTES and not self._busy() and self._client is not None:
                 _log.info("opencode.recycled", rss_mb=size >> 20)
                 await self._told(None)
-                await self._told(await self._server.recycle())
+                try:
+                    await self._told(await self._server.recycle())
+                except (Refusal, OpenCodeError, OSError) as error:
+                    _log.warning("opencode.unrecycled", error=str(error))  # who watches it starts it anew
 
 
 def _available_bytes() -> int:

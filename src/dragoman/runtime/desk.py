@@ -36,7 +36,9 @@ class Desk:
             one.name: TrustedRepository(trusted_dir, one.name, one.url, base_branch=one.base_branch)
             for one in repositories
         }
-        self._held: dict[tuple[str, str], SessionId] = {}  # (repository, branch) of starts whose outcome is not told yet
+        self._held: dict[
+            tuple[str, str], SessionId
+        ] = {}  # (repository, branch) of starts whose outcome is not told yet
 
     async def workspace(self, session: Session) -> tuple[Workspace, tuple[str, ...]]:
         """The workspace of a session, made if it is missing, and notes for the agent.
@@ -46,7 +48,7 @@ class Desk:
         repository = self._repository(session)
         trusted = self._trusted[repository.name]
         known = session.workspace
-        if known is not None and Path(known.directory).is_dir():
+        if known is not None and _is_there(known):
             return known, ()
         refreshed = await trusted.refresh(FETCH_S)
         others = await self._other_sessions(session)
@@ -75,7 +77,9 @@ class Desk:
         for other in others:
             if other.workspace and other.workspace.repository == repository.name and live_turn(other):
                 taken.add(other.workspace.branch)
-        held = {branch for (name, branch), owner in self._held.items() if name == repository.name and owner != session.id}
+        held = {
+            branch for (name, branch), owner in self._held.items() if name == repository.name and owner != session.id
+        }
         issue = session.issue
         branch = branch_name(
             session=session.id,
@@ -107,10 +111,14 @@ class Desk:
                 continue
             ref = session_ref(other.id)
             try:
-                if Path(place.directory).is_dir() and await save_branch(trusted, place, ref):
+                if _is_there(place) and await save_branch(trusted, place, ref):
                     return ref
             except GitError as error:
                 _log.warning("earlier_work.unreadable", session=other.id, error=str(error))
             if await trusted.resolve(ref):
                 return ref
         return None
+
+
+def _is_there(place: Workspace) -> bool:
+    return Path(place.directory).is_dir()

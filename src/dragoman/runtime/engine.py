@@ -19,6 +19,7 @@ from dragoman.core.session import Session, Step
 from dragoman.ids import HostId, OrganizationId, SessionId
 from dragoman.ledger import effects, read, turns
 from dragoman.ledger.effects import Claimed
+from dragoman.ledger.pools import Job
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.turns import Delivery, Outcome
 from dragoman.ledger.tx import Tx
@@ -105,6 +106,17 @@ class Engine:
         self._told(event, outcome)
         return True
 
+    async def finish_and_repeat(self, claimed: Claimed, after_s: float) -> bool:
+        """End a job and queue it anew; False when somebody else holds it by now."""
+        job = claimed.effect
+        if not isinstance(job, Job):
+            raise TypeError(f"only jobs recur: {job!r}")
+
+        def again(tx: Tx) -> bool:
+            return effects.finish(tx, claimed) and effects.insert_job(tx, job, after_s=after_s)
+
+        return await self.ledger.turn(again)
+
     async def park(self, claimed: Claimed, error: str, event: Event | None = None) -> bool:
         """Give an effect up for good, together with what that means for the session."""
         if event is None:
@@ -155,5 +167,3 @@ class Engine:
             for listener in self._listeners:
                 listener(session)
         return outcome
-
-

@@ -237,6 +237,9 @@ class Follower:
             one.resync.set()
             return False
         one.down_since, one.said_down = None, False
+        if self._stream is not None:
+            for child in view.children:  # one that began before the stream was read: its asks must be heard at once
+                self._stream.follow(child)
         return True
 
     async def _tell(self, one: _Followed) -> None:

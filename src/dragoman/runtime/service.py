@@ -14,15 +14,14 @@ from dragoman import logs
 from dragoman.config import Settings
 from dragoman.core.effects import Remind
 from dragoman.core.events import Event
-from dragoman.core.session import live_turn
-from dragoman.errors import OpenCodeError, Refusal, Theirs
+from dragoman.errors import LedgerError, Refusal, Theirs
 from dragoman.ids import HostId
 from dragoman.ledger import cleanup, effects, hosts, pools, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
-from dragoman.ledger.tx import Tx
 from dragoman.linear.client import Linear, open_linear
+from dragoman.opencode.sandbox import database_places
 from dragoman.opencode.server import ManagedServer
 from dragoman.opencode.settings import read_operator_configuration
 from dragoman.runtime.agent_host import AttachedServer, TendedServer
@@ -33,7 +32,7 @@ from dragoman.runtime.links import Links
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.tenant import Tenant
-from dragoman.runtime.workers import Perform, Workers
+from dragoman.runtime.workers import Perform, Recurs, Workers
 
 BEAT_S = 10.0
 CLEANUP_S = 3_600.0
@@ -52,24 +51,25 @@ class Service:
         self.settings = settings
         self._keep_opencode = keep_opencode
         self._tasks: list[asyncio.Task[None]] = []
-        self.fatal: asyncio.Future[Refusal] | None = None
+        self.fatal: asyncio.Future[BaseException] | None = None
 
     async def start(self) -> None:
         """Open the ledger and begin to work. Raises Refusal, ConfigurationError."""
         settings = self.settings
         logs.keep_secret(settings.secrets())
+        for doubt in settings.doubts:
+            _log.warning("setting.doubtful", what=doubt)
         data = settings.data_dir
-        for folder in (data, data / "workspaces", data / "repositories"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
         self.fatal = asyncio.get_running_loop().create_future()
+        self.agent_host = self._agent_host()
+        _make_folders(data)
         self._lock = _lock(data / "dragoman.lock")
-        self.host = _host_id(data / "host")
-        self.ledger = await SqliteLedger.open(settings.ledger_url)
-        await self.ledger.turn(effects.release_host, self.host)
-        self.engine = Engine(
-            self.ledger, host=self.host, rules=settings.rules, crowd=settings.max_per_issue_hour
-        )
+        try:
+            await self._open_ledger()
+        except BaseException:
+            self._lock.close()
+            raise
+        self.engine = Engine(self.ledger, host=self.host, rules=settings.rules, crowd=settings.max_per_issue_hour)
         self.linear: Linear = open_linear(
             settings.linear_api_url,
             access_token=settings.linear_access_token,
@@ -78,7 +78,6 @@ class Service:
         )
         self.links = Links(settings.public_url, data / "link.key")
         self.tenant = Tenant(self.linear, self.ledger)
-        self.agent_host = self._agent_host()
         self.desk = Desk(
             self.ledger,
             settings.repositories,
@@ -104,26 +103,23 @@ class Service:
             "timers": _timer,
             "system": self._job,
         }
-        self._workers = [
-            Workers(self.engine, pool, size, performers[pool]) for pool, size in _SIZES.items()
-        ]
-        await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
+        self._workers = [Workers(self.engine, pool, size, performers[pool]) for pool, size in _SIZES.items()]
         self._spawn("follower", self.follower.run())
         for workers in self._workers:
             self._spawn("workers", workers.run())
         self._spawn("beat", self._beat())
         self._spawn("tenant", self.tenant.run())
-        if isinstance(self.agent_host, TendedServer):
-            self._spawn("opencode", self.agent_host.run())
-        else:
-            self._spawn("proof", self._prove())
+        self._spawn("opencode", self.agent_host.run())
         _log.info("service.started", **settings.shown())
 
     async def stop(self) -> None:
         """Stop within ten seconds; everything that is not done is on disk and goes on after the next start."""
         await asyncio.gather(*(workers.stop(STOP_S) for workers in self._workers))
-        busy = await self.ledger.read(read.open_runs, self.host)
-        self._open_at_end = any(live_turn(session) for session in busy)
+        try:
+            self._open_at_end = bool(await self.ledger.read(read.open_runs, self.host))
+        except LedgerError as error:
+            _log.warning("open_runs.unread", error=str(error))
+            self._open_at_end = True  # in doubt nothing is cut
         await self.follower.close()
         for task in self._tasks:
             task.cancel()
@@ -157,6 +153,17 @@ class Service:
         return found
 
     # ── putting together ─────────────────────────────────────────────────
+    async def _open_ledger(self) -> None:
+        """Open it; what the process before us had under way falls due at once."""
+        self.host = _host_id(self.settings.data_dir / "host")
+        self.ledger = await SqliteLedger.open(self.settings.ledger_url)
+        try:
+            await self.ledger.turn(effects.release_host, self.host)
+            await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
+        except BaseException:
+            await self.ledger.close()
+            raise
+
     def _agent_host(self) -> AttachedServer | TendedServer:
         settings = self.settings
         workspaces = settings.data_dir / "workspaces"
@@ -169,8 +176,7 @@ class Service:
                 "set OPENCODE_BIN to the program, or OPENCODE_SESSION_API_URL to a running server."
             )
         config = read_operator_configuration(Path(settings.opencode_config) if settings.opencode_config else None)
-        ledger_file = settings.ledger_url.partition(":///")[2]
-        ledger_files = [Path(ledger_file + end).absolute() for end in ("", "-wal", "-shm")] if ledger_file else []
+        ledger = settings.ledger_url.partition(":///")[2]
         server = ManagedServer(
             Path(binary),
             settings.data_dir,
@@ -178,7 +184,7 @@ class Service:
             config=config,
             model=settings.opencode_model or None,
             pass_on=settings.pass_env,
-            hidden=ledger_files,
+            hidden=(*settings.private_files, *(database_places(Path(ledger).absolute()) if ledger else ())),
             sandboxing="off" if settings.sandbox == "off" else "auto",
         )
         self._open_at_end = False
@@ -197,25 +203,10 @@ class Service:
         """A part that ends by itself is broken: better to end and be started again than to go silent."""
         if task.cancelled() or self.fatal is None or self.fatal.done():
             return
-        error = task.exception()
-        if isinstance(error, Refusal):
+        if (error := task.exception()) is not None:
+            if not isinstance(error, Refusal):
+                _log.error("part.broke", part_name=task.get_name(), error=repr(error), exc_info=error)
             self.fatal.set_result(error)
-        elif error is not None:
-            _log.error("part.broke", part_name=task.get_name(), error=repr(error), exc_info=error)
-            self.fatal.set_result(Refusal(f"Something broke on our side ({task.get_name()}); the log has the details."))
-
-    async def _prove(self) -> None:
-        """With an attached server: as soon as it answers, see that it shares our disk."""
-        wait_s = 0.5
-        while True:
-            try:
-                await self.agent_host.client()
-            except OpenCodeError as error:
-                _log.warning("opencode.away", error=str(error), again_in_s=wait_s)
-                await asyncio.sleep(wait_s)
-                wait_s = min(15.0, wait_s * 2)
-            else:
-                return
 
     async def _beat(self) -> None:
         while True:
@@ -226,22 +217,30 @@ class Service:
             await asyncio.sleep(BEAT_S)
 
     async def _job(self, claimed: Claimed) -> Event | None:
-        """What has to be done now and then; a job re-arms itself."""
-
-        def tidy(tx: Tx) -> int:
-            return cleanup.cleanup(tx)
-
-        removed = await self.ledger.turn(tidy)
+        """What has to be done now and then: the ledger forgets what is old, batch by batch, turns in between."""
+        removed = 0
+        while batch := await self.ledger.turn(cleanup.cleanup):
+            removed += batch
         _log.info("cleanup.done", removed=removed)
-        await self.ledger.turn(effects.finish, claimed)
-        await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
-        return None
+        raise Recurs(CLEANUP_S)
 
 
 async def _timer(claimed: Claimed) -> Event | None:
     """A timer is performed by telling what it was set for."""
     effect = claimed.effect
     return effect.event if isinstance(effect, Remind) else None
+
+
+def _make_folders(data: Path) -> None:
+    """Our folders, for nobody else to read. Raises Refusal."""
+    try:
+        for folder in (data, data / "workspaces", data / "repositories"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+    except OSError as error:
+        raise Refusal(
+            f"The data folder {data} cannot be used: {error.strerror or error}. Set DRAGOMAN_DATA_DIR to one of our own."
+        ) from error
 
 
 def _lock(path: Path) -> IO[str]:
@@ -270,5 +269,3 @@ def _host_id(path: Path) -> HostId:
         path.write_text(f"{os.uname().nodename}-{os.urandom(4).hex()}", encoding="utf-8")
         path.chmod(0o600)
     return HostId(path.read_text(encoding="utf-8").strip())
-
-

@@ -6,7 +6,7 @@ import asyncio
 
 from dragoman import logs
 from dragoman.core.retry import backoff
-from dragoman.errors import LinearError, Theirs
+from dragoman.errors import LedgerError, LinearError, Theirs
 from dragoman.ids import OrganizationId, UserId
 from dragoman.ledger import hosts
 from dragoman.ledger.sqlite import SqliteLedger
@@ -59,8 +59,12 @@ class Tenant:
         return None if self.organization is None else self.organization == organization
 
     async def _recall(self) -> None:
-        organization = await self._ledger.read(hosts.get_value, _ORGANIZATION)
-        app_user = await self._ledger.read(hosts.get_value, _APP_USER)
+        try:
+            organization = await self._ledger.read(hosts.get_value, _ORGANIZATION)
+            app_user = await self._ledger.read(hosts.get_value, _APP_USER)
+        except LedgerError as error:
+            _log.warning("viewer.unrecalled", error=str(error))
+            return
         self.organization = OrganizationId(organization) if organization else None
         self.app_user = UserId(app_user) if app_user else None
 

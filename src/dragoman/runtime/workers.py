@@ -21,8 +21,9 @@ from dragoman.ledger.tx import Tx
 from dragoman.runtime.engine import Engine
 
 LEASE_S = 30.0
-LONGEST_NAP_S = 15.0  # another process may have inserted something: look again now and then
+LONGEST_NAP_S = 5.0  # another process may have inserted something: look again now and then
 LEDGER_DOWN_NAP_S = 0.5
+BROKEN_ATTEMPTS = 5  # how often an effect that makes us fail is tried before it is parked
 
 _log = logs.get("workers")
 
@@ -47,14 +48,26 @@ class GivenUp(Exception):
         self.event = event
 
 
-class Workers:
-    """One pool: up to `size` effects under way at a time."""
+class Recurs(Exception):
+    """Done, and to be done again `after_s` from now. Only for jobs."""
 
-    def __init__(self, engine: Engine, pool: Pool, size: int, perform: Perform) -> None:
+    def __init__(self, after_s: float) -> None:
+        super().__init__(f"again in {after_s:g} s")
+        self.after_s = after_s
+
+
+class Workers:
+    """One pool: up to `size` effects under way at a time.
+
+    lease_s  how long a claim lasts; it is renewed three times as often
+    """
+
+    def __init__(self, engine: Engine, pool: Pool, size: int, perform: Perform, *, lease_s: float = LEASE_S) -> None:
         self._engine = engine
         self._pool = pool
         self._size = size
         self._perform = perform
+        self._lease_s = lease_s
         self._woken = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._stopping = False
@@ -93,11 +106,13 @@ class Workers:
             return LONGEST_NAP_S
 
         def take(tx: Tx) -> tuple[list[Claimed], float | None]:
-            claimed = effects.claim(tx, self._pool, host=self._engine.host, limit=room, lease_s=LEASE_S)
+            claimed = effects.claim(tx, self._pool, host=self._engine.host, limit=room, lease_s=self._lease_s)
             due = effects.next_due(tx, self._pool, self._engine.host) if len(claimed) < room else None
             return claimed, None if due is None else due - tx.now
 
         claimed, due_in = await self._engine.ledger.turn(take)
+        if self._stopping:
+            return 0.0  # told to stop meanwhile: these fall due again
         for one in claimed:
             task = asyncio.create_task(self._do(one))
             self._under_way[task] = one
@@ -118,6 +133,10 @@ class Workers:
         engine = self._engine
         try:
             event = await self._perform(claimed)
+            await engine.finish(claimed, event)
+            _log.debug("effect.done", effect=kind, session=claimed.session, n=claimed.n, attempts=claimed.attempts)
+        except Recurs as done:
+            await engine.finish_and_repeat(claimed, done.after_s)
         except Postponed as put_off:
             wait_s = backoff(claimed.attempts) if put_off.after_s is None else put_off.after_s
             await engine.postpone(claimed, wait_s, str(put_off), put_off.event)
@@ -128,24 +147,23 @@ class Workers:
             raise
         except Theirs as error:
             await self._after_refusal(claimed, kind, error)
-        except Exception as error:  # a bug of ours must not take the pool down; the effect is tried again, with care
+        except Exception as error:  # noqa: BLE001  a bug of ours must not take the pool down; it is tried again, with care
             _log.error("effect.broke", effect=kind, session=claimed.session, n=claimed.n, exc_info=True)
             if claimed.attempts >= BROKEN_ATTEMPTS:
                 await engine.park(claimed, repr(error), _what_now(claimed))
             else:
                 await engine.postpone(claimed, backoff(claimed.attempts), repr(error))
-        else:
-            await engine.finish(claimed, event)
-            _log.debug("effect.done", effect=kind, session=claimed.session, n=claimed.n, attempts=claimed.attempts)
 
     async def _after_refusal(self, claimed: Claimed, kind: str, error: Theirs) -> None:
-        too_old = claimed.until - LEASE_S - claimed.created_at > TOO_OLD_S
+        too_old = claimed.until - self._lease_s - claimed.created_at > TOO_OLD_S
         if not error.retryable or too_old:
             _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(error))
             await self._engine.park(claimed, str(error), _what_now(claimed))
             return
         wait_s = backoff(claimed.attempts, error.retry_after_s)
-        _log.info("effect.postponed", effect=kind, session=claimed.session, n=claimed.n, wait_s=wait_s, error=str(error))
+        _log.info(
+            "effect.postponed", effect=kind, session=claimed.session, n=claimed.n, wait_s=wait_s, error=str(error)
+        )
         await self._engine.postpone(claimed, wait_s, str(error))
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -156,11 +174,11 @@ class Workers:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_S / 3)
+            await asyncio.sleep(self._lease_s / 3)
             mine = list(self._under_way.values())
             if mine:
                 try:
-                    await self._engine.ledger.turn(_renew_all, mine)
+                    await self._engine.ledger.turn(_renew_all, mine, self._lease_s)
                 except LedgerError as error:
                     _log.warning("renewal.failed", pool=self._pool, error=str(error))
 
@@ -175,14 +193,11 @@ class Workers:
             self._woken.set()
 
 
-BROKEN_ATTEMPTS = 5  # how often an effect that makes us fail is tried before it is parked
-
-
 def _what_now(claimed: Claimed) -> Event | None:
     """What a parked effect means for its session: nobody may wait for ever for something that will not happen."""
     return None if isinstance(claimed.effect, Job) else when_parked(claimed.effect)
 
 
-def _renew_all(tx: Tx, mine: list[Claimed]) -> None:
+def _renew_all(tx: Tx, mine: list[Claimed], lease_s: float) -> None:
     for claimed in mine:
-        effects.renew(tx, claimed, LEASE_S)
+        effects.renew(tx, claimed, lease_s)

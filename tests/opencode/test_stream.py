@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from dragoman.errors import OpenCodeDown
 from dragoman.opencode import wire
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.stream import Connected, EventStream, Heard, Lost, Signal
@@ -180,3 +181,22 @@ async def test_a_server_without_a_stream_is_tried_again_and_again(source: Source
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(anext(signals), 10)
     await client.close()
+
+
+async def test_a_client_that_is_closed_in_the_middle_leaves_no_reader_waiting_for_ever(source: Source) -> None:
+    client = OpenCode(source.url, None)
+    stream = EventStream(client, read_timeout_s=5.0)
+    signals = stream.signals()
+    assert isinstance(await anext(signals), Connected)
+    following = asyncio.create_task(anext(signals))
+    await client.close()  # its server was started anew
+    source.lines.put_nowait(None)
+    assert isinstance(await asyncio.wait_for(following, 10), Lost)
+    await signals.aclose()
+
+
+async def test_a_closed_client_makes_no_new_connection() -> None:
+    client = OpenCode("http://127.0.0.1:9", None)
+    await client.close()
+    with pytest.raises(OpenCodeDown, match="started anew"):
+        await client.health()

@@ -196,7 +196,10 @@ class ScriptedAgent:
                 if request.transport is None or request.transport.is_closing():
                     return web.Response()  # whoever asked is gone: it was never carried out
             answer: Callable[[web.Request], Awaitable[web.StreamResponse]] = getattr(self, f"_{label or 'page'}")
-            response = await answer(request)
+            try:
+                response = await answer(request)
+            except web.HTTPNotFound as not_found:
+                response = web.Response(status=404, text=not_found.text, content_type="application/json")
             if hold is not None and hold.after:
                 await hold.stand()
                 if hold.lose and request.transport is not None:

@@ -145,6 +145,12 @@ class Stage:
                     return
                 await woken.wait()
 
+    async def until_done(self, effect: str) -> None:
+        """Wait until the service has logged that an effect of that kind was done."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not any("effect.done" in line and effect in line for line in self.logged().splitlines()):  # noqa: ASYNC110 - a log wakes nobody
+                await asyncio.sleep(LOOK_S)
+
     async def until_heard(self, session: str, kind: str, count: int = 1) -> None:
         """Wait until the machine has heard that many events of a kind in a session."""
         async with asyncio.timeout(DEADLINE_S):
@@ -219,7 +225,8 @@ class Stage:
         return found
 
     def _rows(self, session: str) -> list[Activity]:
-        return [row for row in self.world.activities(session) if row.author == self.world.agent.id]
+        rows = self.world.activities(session)
+        return [row for row in rows if row.author == self.world.agent.id and row.kind != "prompt"]
 
     # ── the service ──────────────────────────────────────────────────────
     @property

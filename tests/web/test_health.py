@@ -20,6 +20,7 @@ from dragoman.web import health
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 from tests.builders import a_prompt, an_issue
+from tests.runtime.waiting import until
 from tests.web.sockets import Answer, ask, get, recording, request
 
 CANARY = "canary-5ecr3t"
@@ -114,14 +115,15 @@ async def test_health_says_so_when_the_ledger_cannot_be_read(
 
 
 async def test_readiness_tells_what_is_missing_and_is_ready_all_the_same(service: Service, url: str) -> None:
+    await until(lambda: service.opencode_state().startswith("away"))
     answer = await get(url, "/readyz")
     assert answer.status == 200
     told = answer.json
     assert told["ready"] is True
-    assert told["opencode"] == "has not answered yet"
+    assert told["opencode"].startswith("away: OpenCode could not be reached")
     assert told["sandbox"].startswith("not ours: OPENCODE_SESSION_API_URL names a server")
     assert told["linear"] == "unknown"
-    assert told["problems"] == ["opencode: has not answered yet", "linear: has not told yet who we are"]
+    assert told["problems"] == [f"opencode: {told['opencode']}", "linear: has not told yet who we are"]
 
 
 async def test_readiness_is_503_only_while_nothing_can_be_written(service: Service, url: str) -> None:

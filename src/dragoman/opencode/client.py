@@ -46,10 +46,16 @@ class OpenCode:
         self._auth = {"authorization": aiohttp.encode_basic_auth(USER, password)} if password else {}
         self._http = http
         self._owned = http is None
+        self._closed = False
 
     @property
     def http(self) -> aiohttp.ClientSession:
-        """The HTTP session, made at first use because it belongs to the running loop."""
+        """The HTTP session, made at first use because it belongs to the running loop.
+
+        Raises  OpenCodeDown when it was closed: a new connection could meet a server that does not listen yet
+        """
+        if self._closed:
+            raise OpenCodeDown("OpenCode has ended and is being started anew")
         if self._http is None:
             self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64), trust_env=False)
         return self._http
@@ -61,6 +67,7 @@ class OpenCode:
 
     async def close(self) -> None:
         """Let the connections go."""
+        self._closed = True
         if self._owned and self._http is not None:
             await self._http.close()
             self._http = None

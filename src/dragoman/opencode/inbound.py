@@ -277,8 +277,9 @@ class RunView:
             if ask.sessionID not in idle:  # an aborted run leaves its permission in the list
                 pending.add(ask.id)
                 self._put_ask(ask)
-        for known in ({*self._asks} | self._open) - pending - self._fresh - self._closed:
-            self._close_ask(known)
+        if self.thread not in idle:  # else the run is over or was cut, and the end of the run says what becomes of its asks
+            for known in ({*self._asks} | self._open) - pending - self._fresh - self._closed:
+                self._close_ask(known)
         self._fresh.clear()
 
     # ── facts ────────────────────────────────────────────────────────────

@@ -82,39 +82,41 @@ class EventStream:
 
     async def signals(self) -> AsyncGenerator[Signal]:
         """Connect, read, and connect again, until closed."""
-        backoff_s = FIRST_BACKOFF_S
-        while not self._closed.is_set():
-            reason = "closed by OpenCode"
-            try:
-                async with self._client.http.get(
-                    f"{self._client.url}/global/event",
-                    headers={"accept": "text/event-stream", **self._client.auth},
-                    timeout=aiohttp.ClientTimeout(
-                        total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._read_timeout_s
-                    ),
-                ) as answer:
-                    if answer.status != 200 or answer.content_type != "text/event-stream":
-                        raise OpenCodeError(f"no event stream: {answer.status} {answer.content_type}")
-                    backoff_s = FIRST_BACKOFF_S
-                    self._answer = answer
-                    self.connected = True
-                    yield Connected()
-                    frames = Frames()
-                    async for chunk in answer.content.iter_any():
-                        for payload in frames.feed(chunk):
-                            if (heard := self.read(payload)) is not None:
-                                yield heard
-            except (TimeoutError, aiohttp.ClientError, OpenCodeError) as error:
-                reason = str(error) or type(error).__name__
-            finally:
-                self.connected, self._answer = False, None
-            if self._closed.is_set():
-                return
-            yield Lost(reason)
-            try:
-                await asyncio.wait_for(self._closed.wait(), backoff_s)
-            except TimeoutError:
-                backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+        # A session of its own: closing the client's would leave a read in its middle to wait for ever, deadline and all.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1), trust_env=False) as http:
+            backoff_s = FIRST_BACKOFF_S
+            while not self._closed.is_set():
+                reason = "closed by OpenCode"
+                try:
+                    async with http.get(
+                        f"{self._client.url}/global/event",
+                        headers={"accept": "text/event-stream", **self._client.auth},
+                        timeout=aiohttp.ClientTimeout(
+                            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._read_timeout_s
+                        ),
+                    ) as answer:
+                        if answer.status != 200 or answer.content_type != "text/event-stream":
+                            raise OpenCodeError(f"no event stream: {answer.status} {answer.content_type}")
+                        backoff_s = FIRST_BACKOFF_S
+                        self._answer = answer
+                        self.connected = True
+                        yield Connected()
+                        frames = Frames()
+                        async for chunk in answer.content.iter_any():
+                            for payload in frames.feed(chunk):
+                                if (heard := self.read(payload)) is not None:
+                                    yield heard
+                except (TimeoutError, aiohttp.ClientError, OpenCodeError) as error:
+                    reason = str(error) or type(error).__name__
+                finally:
+                    self.connected, self._answer = False, None
+                if self._closed.is_set():
+                    return
+                yield Lost(reason)
+                try:
+                    await asyncio.wait_for(self._closed.wait(), backoff_s)
+                except TimeoutError:
+                    backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
     def read(self, payload: bytes) -> Heard | None:
         """One event of the stream, or None when it is none of ours."""

@@ -6,8 +6,7 @@ follower) hear how the session stands, without a second look at the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -28,10 +27,8 @@ HOUR_S = 3600.0
 _log = logs.get("engine")
 
 
-class Listener(Protocol):
-    """Someone who wants to know how a session stands after each turn."""
-
-    def __call__(self, session: Session) -> None: ...
+# Wants to know how a session stands after each turn.
+Listener = Callable[[Session], None]
 
 
 class Engine:

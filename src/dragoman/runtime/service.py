@@ -50,6 +50,7 @@ class Service:
     def __init__(self, settings: Settings, *, keep_opencode: bool = True) -> None:
         self.settings = settings
         self._keep_opencode = keep_opencode
+        self._open_at_end = False  # whether runs were under way when we stopped
         self._tasks: list[asyncio.Task[None]] = []
         self.fatal: asyncio.Future[BaseException] | None = None
 
@@ -187,7 +188,6 @@ class Service:
             hidden=(*settings.private_files, *(database_places(Path(ledger).absolute()) if ledger else ())),
             sandboxing="off" if settings.sandbox == "off" else "auto",
         )
-        self._open_at_end = False
         return TendedServer(server, self._busy, keep=self._keep_opencode)
 
     def _busy(self) -> bool:

@@ -1,0 +1,259 @@
+"""The service as a whole: what it needs to start, whom it keeps out, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from dragoman import config
+from dragoman.cli.serve import EX_BROKEN, EX_CONFIG
+from dragoman.core.events import SessionOpened
+from dragoman.errors import LedgerError, Refusal
+from dragoman.ids import SessionId
+from dragoman.ledger import read
+from dragoman.ledger.cleanup import EFFECTS_S
+from dragoman.ledger.tx import Tx
+from dragoman.runtime import service as service_module
+from dragoman.runtime.service import Service
+from tests.builders import ORGANIZATION, a_prompt, an_issue
+from tests.runtime.waiting import until
+from tests.stories.scripted_agent import ScriptedAgent
+
+MakeService = Callable[..., Service]
+SERVE = [sys.executable, "-c", "from dragoman.cli import main; main()", "serve"]
+
+
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def environment_in(folder: Path, **more: str) -> dict[str, str]:
+    (folder / "dragoman.toml").write_text('[[repositories]]\nname = "a/b"\nurl = "https://127.0.0.1:9/x.git"\n')
+    return {
+        "DRAGOMAN_DATA_DIR": str(folder / "data"),
+        "LINEAR_API_URL": nobody(),
+        "LINEAR_ACCESS_TOKEN": "token",
+        "LINEAR_WEBHOOK_SECRET": "signing-secret",
+        "OPENCODE_SESSION_API_URL": nobody(),
+        "PORT": nobody().rpartition(":")[2],
+        **more,
+    }
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> MakeService:
+    """Makes services on one data folder."""
+
+    def make_(**more: str) -> Service:
+        return Service(config.load(environment_in(tmp_path, **more), folder=tmp_path))
+
+    return make_
+
+
+@pytest.fixture
+async def stopping() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def test_it_starts_while_linear_and_opencode_are_away_and_stops(make: MakeService) -> None:
+    service = make()
+    await service.start()
+    outcome = await service.engine.receive(
+        SessionId("s"), ORGANIZATION, SessionOpened(issue=an_issue(), prompt=a_prompt())
+    )
+    assert outcome.session is not None
+    assert service.fatal is not None
+    assert not service.fatal.done()
+    began = time.monotonic()
+    await service.stop()
+    assert time.monotonic() - began < 10.0
+    again = make()
+    await again.start()
+    assert (await again.ledger.read(read.stats)).total == 1  # nothing was lost
+    await again.stop()
+
+
+async def test_the_data_folder_is_ours_alone(make: MakeService, tmp_path: Path, stopping: AsyncExitStack) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    service = make()
+    await service.start()
+    stopping.push_async_callback(service.stop)
+    for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+async def test_a_second_process_of_the_folder_is_refused_with_the_pid_of_the_first(
+    make: MakeService, stopping: AsyncExitStack
+) -> None:
+    first = make()
+    await first.start()
+    with pytest.raises(Refusal, match=rf"Another dragoman \(pid {os.getpid()}\) uses the data folder"):
+        await make().start()
+    await first.stop()
+    third = make()
+    await third.start()
+    await third.stop()
+
+
+async def test_a_data_folder_that_cannot_be_used_is_a_refusal(make: MakeService, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(Refusal, match=r"The data folder .* cannot be used: File exists"):
+        await make().start()
+
+
+async def test_a_ledger_that_cannot_be_opened_frees_the_folder(make: MakeService, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dragoman.db").write_bytes(b"this is no database, but quite some text" * 100)
+    with pytest.raises(Refusal, match=r"dragoman\.db"):
+        await make().start()
+    (tmp_path / "data" / "dragoman.db").unlink()
+    service = make()
+    await service.start()
+    await service.stop()
+
+
+async def test_a_missing_opencode_is_a_refusal_before_anything_is_made(
+    make: MakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refusal, match="OpenCode was not found"):
+        await make(OPENCODE_SESSION_API_URL="").start()
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_server_on_another_disk_ends_it_with_the_reason(
+    make: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.stories.scripted_agent._read", lambda _directory, _path: "something else")
+    async with ScriptedAgent(password="pass-word") as agent:
+        service = make(OPENCODE_SESSION_API_URL=agent.url, OPENCODE_SESSION_TOKEN="pass-word")
+        await service.start()
+        assert service.fatal is not None
+        refused = await asyncio.wait_for(service.fatal, 15.0)
+        assert isinstance(refused, Refusal)
+        assert "does not see" in str(refused)
+        await service.stop()
+
+
+async def test_a_part_that_breaks_ends_it_so_that_it_is_started_again(
+    make: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(service_module.Service, "_beat", broken)
+    service = make()
+    await service.start()
+    assert service.fatal is not None
+    assert isinstance(await asyncio.wait_for(service.fatal, 15.0), ZeroDivisionError)
+    await service.stop()
+
+
+async def test_it_stops_though_the_ledger_cannot_be_read_any_more(
+    make: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(*_: object) -> None:
+        raise LedgerError("disk I/O error")
+
+    service = make()
+    await service.start()
+    monkeypatch.setattr(service.ledger, "read", unreadable)
+    await service.stop()
+
+
+async def test_mistyped_names_are_told_in_the_log(make: MakeService) -> None:
+    service = make(SESSION_MAX_PER_ISSUE_HOURS="3")
+    with capture_logs() as lines:
+        await service.start()
+    await service.stop()
+    [doubt] = [line for line in lines if line["event"] == "setting.doubtful"]
+    assert doubt["log_level"] == "warning"
+    assert "did you mean SESSION_MAX_PER_ISSUE_HOUR?" in doubt["what"]
+
+
+async def test_the_ledger_forgets_what_is_old_in_batches_until_nothing_is_left(
+    make: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "CLEANUP_S", 0.05)
+    service = make()
+    await service.start()
+
+    def fill(tx: Tx) -> None:
+        sql = "INSERT INTO effects (host, pool, kind, created_at, due_at, head, done_at, outcome, body)"
+        old = tx.now - EFFECTS_S - 1
+        tx.executemany(f"{sql} VALUES ('', 'linear', 'Old', ?, ?, 0, ?, 'done', '')", [(old, old, old)] * 1_300)
+
+    await service.ledger.turn(fill)
+
+    async def forgotten() -> bool:
+        count = "SELECT count(*) FROM effects WHERE kind = 'Old'"
+        return bool(await service.ledger.read(lambda tx: tx.execute(count).fetchone()[0] == 0))
+
+    await until(forgotten)
+    await service.stop()
+
+
+# ── the command ──────────────────────────────────────────────────────────
+async def serve(folder: Path, **more: str) -> asyncio.subprocess.Process:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment_in(folder, **more)}
+    return await asyncio.create_subprocess_exec(
+        *SERVE, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def until_listening(process: asyncio.subprocess.Process) -> None:
+    assert process.stderr is not None
+    async with asyncio.timeout(30.0):
+        while b'"listening"' not in (line := await process.stderr.readline()):
+            assert line, "it ended before it listened"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_command_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    process = await serve(tmp_path)
+    await until_listening(process)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, told = await asyncio.wait_for(process.communicate(), 20.0)
+    assert process.returncode == 0
+    assert time.monotonic() - began < 10.0
+    assert b'"service.stopped"' in told
+    assert b"Traceback" not in told
+
+
+async def test_a_taken_port_ends_the_command_with_a_word(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = await serve(tmp_path, PORT=str(taken.getsockname()[1]))
+        _, told = await asyncio.wait_for(process.communicate(), 30.0)
+    assert process.returncode == EX_CONFIG
+    assert b"cannot listen on 127.0.0.1:" in told
+
+
+async def test_a_second_command_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    first = await serve(tmp_path)
+    await until_listening(first)
+    second = await serve(tmp_path)
+    _, told = await asyncio.wait_for(second.communicate(), 30.0)
+    assert second.returncode == EX_CONFIG
+    assert f"Another dragoman (pid {first.pid})".encode() in told
+    first.terminate()
+    await asyncio.wait_for(first.communicate(), 20.0)
+    assert EX_BROKEN not in {first.returncode, second.returncode}

@@ -31,6 +31,7 @@ def test_a_request_is_one_document_with_its_variables() -> None:
 def test_data_is_data() -> None:
     assert answer(200, recording("graphql-agentActivityCreate-ok"))["agentActivityCreate"]["success"] is True
     assert answer(200, b'{"data": {"issue": null}}') == {"issue": None}
+    assert answer(200, b'{"data": {"title": "cut \\ud83d"}}') == {"title": "cut \ufffd"}
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,6 @@ def test_the_first_delivery_id_counts_and_is_bounded() -> None:
         b'{"webhookTimestamp": NaN}',
         b'{"x": NaN}',
         b'{"webhookTimestamp": Infinity}',
-        b'{"type": "\\ud800"}',
-        b'{"x": "\\ud800"}',
         b'{"type": "\xff"}',
         b'{"x": "\xff"}',
         b'{"x": "\xed\xa0\x80"}',
@@ -140,6 +138,12 @@ def test_what_is_no_json_object_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableDelivery) as refused:
         signed(body)
     assert refused.value.status == 400
+
+
+def test_half_a_character_costs_no_message() -> None:
+    """Linear's texts may be cut in the middle of an emoji; refused, the person would wait for ever."""
+    delivery = signed(b'{"type": "AgentSessionEvent", "promptContext": "cut \\ud83d", "x": "\\\\ud83d \\ud83d\\ude00"}')
+    assert delivery.payload.prompt_context == "cut \ufffd"
 
 
 def test_the_signature_is_checked_before_the_body_is_read() -> None:

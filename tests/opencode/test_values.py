@@ -229,3 +229,21 @@ def test_a_process_id_that_was_used_again_is_not_our_server() -> None:
     assert adopt.is_alive(state)
     assert not adopt.is_alive(msgspec.structs.replace(state, started=started + 1))
     assert adopt.started_at(2**22 + 1) is None
+
+
+@pytest.mark.parametrize(
+    "written,read",
+    [
+        (r"cut \ud83d", "cut \ufffd"),
+        (r"cut \uDE00 here", "cut \ufffd here"),
+        (r"\ud83d\ud83d\ude00", "\ufffd😀"),
+        (r"a path \\ud83d and \ud83d", "a path \\ud83d and \ufffd"),
+    ],
+)
+def test_half_a_character_in_an_output_does_not_blind_us(written: str, read: str) -> None:
+    """OpenCode cuts outputs at a number of UTF-16 units; one such row must not make the whole thread unreadable."""
+    row = '[{"info":{"id":"msg_1","role":"user"},"parts":[{"id":"p","messageID":"msg_1","type":"text","text":"%s"}]}]'
+    (message,) = wire.decode_messages((row % written).encode())
+    assert message.parts[0].text == read
+    with pytest.raises(wire.WireError):
+        wire.decode_messages(b'[{"info": 5}]')

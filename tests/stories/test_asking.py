@@ -43,7 +43,9 @@ async def test_several_questions_are_put_one_after_another(make_stage: MakeStage
         {"question": "Which size?", "header": "Size", "options": [{"label": "Small", "description": ""}]},
     ]
     async with make_stage() as stage:
-        session = await asked(stage, Use(tool="question", args={"questions": both}), Say(text="{answer}"), text="colour")
+        session = await asked(
+            stage, Use(tool="question", args={"questions": both}), Say(text="{answer}"), text="colour"
+        )
         assert [text for kind, text in stage.shown(session) if kind == "elicitation" and "size" in text] == []
         stage.people.answer(session, "Red")
         await stage.until_shown(session, "elicitation", "Which size?")
@@ -129,7 +131,9 @@ async def test_an_ask_of_a_sub_agent_is_put_before_people(make_stage: MakeStage)
 async def test_two_asks_of_a_sub_agent_are_put_one_after_the_other(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         session = await asked(
-            stage, Delegated(description="look around", steps=((COLOUR,), (PUSH,), (Say(text="looked"),))), Say(text="Done.")
+            stage,
+            Delegated(description="look around", steps=((COLOUR,), (PUSH,), (Say(text="looked"),))),
+            Say(text="Done."),
         )
         stage.people.answer(session, "Red")
         await stage.until_shown(session, "elicitation", "git push")

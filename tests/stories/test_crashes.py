@@ -145,7 +145,9 @@ async def test_a_crash_of_both_resumes_the_run_and_answers_once(make_stage: Make
 
 async def test_what_ended_while_we_were_dead_is_answered_in_the_agents_words(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
-        stage.agent.plays("please", TOOL, (Say(text="And then"), Use(tool="bash", args={"command": "echo more"})), Say(text=OWN_WORDS))
+        stage.agent.plays(
+            "please", TOOL, (Say(text="And then"), Use(tool="bash", args={"command": "echo more"})), Say(text=OWN_WORDS)
+        )
         session = stage.mention()
         await stage.until_shown(session, "action", "wait tool")
         await stage.kill()

@@ -38,7 +38,9 @@ async def test_opencode_away_for_too_long_is_one_honest_final_and_the_next_messa
 
 async def test_a_stream_that_is_cut_in_the_middle_of_a_run_loses_nothing(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
-        stage.agent.plays("", WAIT, (Say(text="Then this."), Use(tool="bash", args={"command": "echo x"})), Say(text="End."))
+        stage.agent.plays(
+            "", WAIT, (Say(text="Then this."), Use(tool="bash", args={"command": "echo x"})), Say(text="End.")
+        )
         session = stage.mention()
         await stage.until_shown(session, "action", "wait tool")
         held = stage.agent.hold("events")

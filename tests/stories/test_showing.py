@@ -20,7 +20,11 @@ async def test_thoughts_actions_and_their_results_come_in_the_order_of_the_work(
     async with make_stage() as stage:
         edit = Use(tool="edit", args={"filePath": "{cwd}/readme.md", "oldString": "A shop.", "newString": "Our shop."})
         stage.agent.plays(
-            "", (Think(text="Let me see."), Say(text="I look first."), TOOL), edit, (Say(text=" "), TOOL), Say(text="Done so.")
+            "",
+            (Think(text="Let me see."), Say(text="I look first."), TOOL),
+            edit,
+            (Say(text=" "), TOOL),
+            Say(text="Done so."),
         )
         session = stage.mention()
         assert await stage.final(session) == ("response", "Done so.")
@@ -42,7 +46,9 @@ async def test_a_failed_tool_is_the_result_of_an_action_and_no_error(make_stage:
         assert any(kind == "action" and "exit 1" in text for kind, text in stage.shown(session))
 
 
-async def test_the_first_plan_is_shown_as_written_and_what_is_open_at_the_end_is_canceled(make_stage: MakeStage) -> None:
+async def test_the_first_plan_is_shown_as_written_and_what_is_open_at_the_end_is_canceled(
+    make_stage: MakeStage,
+) -> None:
     async with make_stage() as stage:
         first = plan(("Read", "in_progress"), ("Fix", "pending"))
         later = plan(("Read", "completed"), ("Fix", "in_progress"))
@@ -59,7 +65,9 @@ async def test_the_first_plan_is_shown_as_written_and_what_is_open_at_the_end_is
 async def test_a_sub_agents_work_is_one_action_with_its_result(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays(
-            "", Delegated(description="look around", steps=((TOOL,), (Say(text="nothing there"),))), Say(text="All done.")
+            "",
+            Delegated(description="look around", steps=((TOOL,), (Say(text="nothing there"),))),
+            Say(text="All done."),
         )
         session = stage.mention()
         assert await stage.final(session) == ("response", "All done.")

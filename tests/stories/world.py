@@ -36,6 +36,7 @@ T = TypeVar("T")
 DEADLINE_S = 15.0
 DOWN_S = 10.0  # a service that was told to stop is gone by then
 LOOK_S = 0.02
+SERVE = "from dragoman.cli import main; main()"  # what the installed command does
 CANARY = "canary-secret"  # no secret of ours may be seen anywhere
 HARMLESS = ("conflict on insert of",)  # the second write of an activity is refused, and that is a success
 
@@ -273,7 +274,7 @@ class Stage:
         environment = self._environment()
         with self._log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "dragoman", "serve", env=environment, cwd=self.folder, stderr=log, stdout=log
+                sys.executable, "-c", SERVE, "serve", env=environment, cwd=self.folder, stderr=log, stdout=log
             )
         until = time.monotonic() + DEADLINE_S
         while self.process.returncode is None and time.monotonic() < until:
@@ -405,4 +406,3 @@ def _unfinished(tx: Tx) -> list[str]:
     waiting = [f"{one.heads} {one.pool}" for one in read.backlog(tx) if one.pool not in ("timers", "system")]
     live = [str(one.id) for one in _all_sessions(tx) if live_turn(one) is not None]
     return waiting + live
-

@@ -14,6 +14,7 @@ from dragoman.ids import SessionId
 from dragoman.ledger import effects, queries
 from dragoman.ledger.codec import decode_session, encode, encode_for_journal
 from dragoman.ledger.effects import Claimed
+from dragoman.ledger.turn_rows import keep_turns
 from dragoman.ledger.tx import Tx, Value
 from dragoman.record import Record
 
@@ -136,6 +137,7 @@ def _turn(
     else:
         _store(tx, before, after)
     tx.execute(_NOTE, (after.id, tx.now, type(event).__name__, encode_for_journal(event)))
+    keep_turns(tx, before, event, decided)
     if decided.messages:
         tx.executemany(
             _SAY,

@@ -22,6 +22,7 @@ import msgspec
 
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.linear.quota import Quota, read_quota, seconds_until_reset
+from dragoman.record import without_halves
 
 _MESSAGE_LIMIT = 300  # characters of Linear's own words in an error of ours
 _DUPLICATE = re.compile(
@@ -88,7 +89,10 @@ def decipher(
     own_id   whether the request carried an id of ours, so that it may be refused as a duplicate
     """
     try:
-        reply = msgspec.json.decode(body)
+        try:
+            reply = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            reply = msgspec.json.decode(without_halves(body))  # a text cut in the middle of an emoji
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reply = None
     if not isinstance(reply, dict):

@@ -19,7 +19,7 @@ import msgspec
 
 from dragoman.errors import ConfigurationError
 from dragoman.linear.wire import Payload
-from dragoman.record import Record
+from dragoman.record import Record, without_halves
 
 Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 
@@ -132,6 +132,9 @@ def _decode(body: bytes) -> tuple[Payload, bool]:
     except msgspec.ValidationError:
         return _decode_odd(body), True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        whole = without_halves(body)
+        if whole != body:  # Linear has cut a text in the middle of an emoji
+            return _decode(whole)
         raise UnreadableDelivery("the body is no JSON object") from None
 
 

@@ -8,12 +8,17 @@ Source  the OpenAPI document that `GET /doc` of 1.18.33 serves
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
-from msgspec import Raw, Struct, field, json
+from msgspec import DecodeError, Raw, Struct, ValidationError, field, json
 from msgspec import ValidationError as WireError
 
+from dragoman.record import without_halves
+
 __all__ = ["WireError"]
+
+T = TypeVar("T")
 
 
 # ── messages and their parts ─────────────────────────────────────────────
@@ -298,14 +303,29 @@ _questions = json.Decoder(list[QuestionRequest])
 _sessions = json.Decoder(list[SessionInfo])
 _session = json.Decoder(SessionInfo)
 
-decode_envelope = _envelopes.decode
-decode_messages = _messages.decode
-decode_message = _message.decode
-decode_statuses = _statuses.decode
-decode_permissions = _permissions.decode
-decode_questions = _questions.decode
-decode_sessions = _sessions.decode
-decode_session = _session.decode
+
+def _lenient(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Reads also what holds half a character: OpenCode cuts outputs and titles wherever the limit falls."""
+
+    def read(content: bytes) -> T:
+        try:
+            return decode(content)
+        except ValidationError:
+            raise
+        except DecodeError:
+            return decode(without_halves(content))
+
+    return read
+
+
+decode_envelope = _lenient(_envelopes.decode)
+decode_messages = _lenient(_messages.decode)
+decode_message = _lenient(_message.decode)
+decode_statuses = _lenient(_statuses.decode)
+decode_permissions = _lenient(_permissions.decode)
+decode_questions = _lenient(_questions.decode)
+decode_sessions = _lenient(_sessions.decode)
+decode_session = _lenient(_session.decode)
 
 
 def peek(payload: bytes) -> tuple[bytes, bytes]:

@@ -1,0 +1,63 @@
+"""A row for each turn: when it began, when people first saw something of it, how it ended. Written with the turn itself.
+
+The rows are for people's numbers; nothing is ever decided by them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dragoman.core.activities import Failure, is_final
+from dragoman.core.effects import Post
+from dragoman.core.events import Event, PermissionAsked, QuestionAsked
+from dragoman.core.session import Message, Session, Step, Stopping, live_turn
+from dragoman.ledger import queries
+from dragoman.ledger.tx import Tx
+
+TurnOutcome = Literal["answered", "failed", "stopped", "refused", "unknown"]
+
+_SQL = queries.load("numbers")
+_BEGIN, _END, _ASK = _SQL["begin_turn"], _SQL["end_turn"], _SQL["ask"]
+
+
+def keep_turns(tx: Tx, before: Session | None, event: Event, decided: Step) -> None:
+    """Note which turns began and ended in a step, and whether the agent asked something.
+
+    before  the session before it; None when the step opened it
+    """
+    after = decided.session
+    known = before.turns if before is not None else 0
+    was, is_ = _live(before), _live(after)
+    if after.turns == known and was == is_:
+        if isinstance(event, PermissionAsked | QuestionAsked) and after is not before and was is not None:
+            tx.execute(_ASK, (after.id, was))
+        return
+    begun = range(known + 1, after.turns + 1)
+    posts = [effect for effect in decided.effects if isinstance(effect, Post)]
+    finals = [at for at, post in enumerate(posts) if is_final(post.activity)]
+    ended = [number for number in ([was] if was else []) + list(begun) if number != is_]
+    of_live = posts[finals[-1] + 1 if finals else 0 :]
+    for number in begun:
+        first = of_live[:1] if number == is_ else [posts[at] for at in finals[-1:]]
+        tx.execute(_BEGIN, (after.id, number, tx.now, first[0].id if first else None))
+    answers = [message for message in decided.messages if message.role == "assistant"]
+    for place, number in enumerate(ended):
+        final = posts[finals[place]] if place < len(finals) else None
+        answer = answers[place] if place < len(answers) else Message(role="assistant", text="")
+        outcome = "refused" if number > known else _outcome(before, final)
+        tx.execute(_END, (tx.now, outcome, answer.tokens, answer.cost, after.id, number))
+
+
+def _live(session: Session | None) -> int | None:
+    turn = live_turn(session) if session is not None else None
+    return turn.number if turn is not None else None
+
+
+def _outcome(before: Session | None, final: Post | None) -> TurnOutcome:
+    if final is None:
+        return "unknown"
+    if isinstance(final.activity, Failure):
+        return "failed"
+    if before is not None and isinstance(before.phase, Stopping) and before.phase.by != "service":
+        return "stopped"
+    return "answered"

@@ -1,0 +1,237 @@
+"""Effects on OpenCode: no prompt is given twice, nothing runs after a stop, a later run is never cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dragoman.core.events import RunAborted, RunFailed, RunStarted, RunWaiting, StopDue
+from dragoman.core.session import Working
+from dragoman.ids import SessionId, run_id
+from dragoman.runtime.workers import GivenUp, Postponed
+from dragoman.sim.script import Say, Use
+from tests.repositories.upstream import Upstream
+from tests.runtime.room import Room
+from tests.runtime.waiting import until
+
+ONE, TWO = SessionId("session-one"), SessionId("session-two")
+WAIT = Use(tool="bash", args={"command": "wait gate"})
+
+
+@pytest.fixture
+async def room(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Room]:
+    async with Room(tmp_path, upstream.directory) as made:
+        made.agent.plays("", WAIT, Say(text="Done."))
+        yield made
+
+
+# ── a run begins ─────────────────────────────────────────────────────────
+async def test_a_start_gives_the_words_of_the_person_once(room: Room) -> None:
+    await room.open(ONE, "please fix the parser")
+    event = await room.perform("StartRun")
+    assert isinstance(event, RunStarted)
+    [message] = room.thread(ONE).users()
+    assert "please fix the parser" in message["parts"][0]["text"]
+    assert Path(event.directory) == Path(room.thread(ONE).directory)
+    assert await room.phase(ONE) == "Working"
+
+
+@pytest.mark.parametrize("label", ["create_thread", "prompt", "message"])
+async def test_a_reply_that_was_lost_gives_no_second_prompt(room: Room, label: str) -> None:
+    await room.open(ONE)
+    room.agent.lose_reply(label)
+    with pytest.raises(Postponed):
+        await room.perform("StartRun")
+    assert isinstance(await room.perform("StartRun"), RunStarted)
+    await until(lambda: room.agent.player.runs)
+    assert len(room.agent.threads) == 1
+    assert len(room.thread(ONE).users()) == 1
+    assert room.agent.runs_twice() == {}
+
+
+async def test_a_start_that_is_performed_twice_gives_one_prompt(room: Room) -> None:
+    await room.open(ONE)
+    claimed = await room.claim("StartRun")
+    first = await room.work.perform(claimed)
+    assert await room.do(claimed) == first  # the first outcome was never told
+    assert len(room.thread(ONE).users()) == 1
+    assert room.agent.requests.count("prompt") == 1
+
+
+# ── the fence ────────────────────────────────────────────────────────────
+async def test_a_stop_before_the_prompt_keeps_it_from_being_given(room: Room) -> None:
+    await room.open(ONE)
+    held = room.agent.hold("create_thread")
+    starting = asyncio.create_task(room.perform("StartRun"))
+    await held.wait_reached()
+    await room.stop(ONE)
+    held.release()
+    assert await starting is None
+    assert "prompt" not in room.agent.requests
+
+
+async def test_a_stop_while_the_prompt_is_given_ends_the_run(room: Room) -> None:
+    await room.open(ONE)
+    held = room.agent.hold("prompt", after=True)
+    starting = asyncio.create_task(room.perform("StartRun"))
+    await held.wait_reached()
+    await room.stop(ONE)
+    held.release()
+    assert await starting is None
+    assert room.agent.aborts == [room.thread(ONE).id]
+    assert not room.thread(ONE).busy
+
+
+async def test_a_stop_between_two_attempts_ends_what_the_first_began(room: Room) -> None:
+    await room.open(ONE)
+    room.agent.lose_reply("prompt")
+    with pytest.raises(Postponed):
+        await room.perform("StartRun")
+    await until(lambda: room.thread(ONE).busy)
+    await room.stop(ONE)
+    assert await room.perform("StartRun") is None
+    assert not room.thread(ONE).busy
+    assert len(room.thread(ONE).users()) == 1
+
+
+async def test_a_stop_before_anything_began_touches_nothing(room: Room) -> None:
+    await room.open(ONE)
+    await room.stop(ONE)
+    assert await room.perform("StartRun") is None
+    event = await room.perform("AbortRun")
+    assert isinstance(event, RunAborted)
+    assert event.verified
+    assert room.agent.requests == []
+
+
+# ── stopping ─────────────────────────────────────────────────────────────
+async def test_a_stop_is_verified(room: Room) -> None:
+    await room.started(ONE)
+    await until(lambda: room.thread(ONE).busy)
+    await room.stop(ONE)
+    event = await room.perform("AbortRun")
+    assert event == RunAborted(run=run_id(ONE, 1), verified=True)
+    assert not room.thread(ONE).busy
+
+
+async def test_an_abort_that_comes_late_never_cuts_the_next_run(room: Room) -> None:
+    run = await room.started(ONE)
+    await room.stop(ONE)
+    late = await room.claim("AbortRun")
+    await room.engine.tell(ONE, StopDue(run=run))  # confirmed though it could not be verified
+    room.agent.release("gate")
+    await until(lambda: not room.thread(ONE).busy)
+    await room.write(ONE, "and now this")
+    room.agent.plays("and now", Use(tool="bash", args={"command": "wait other"}), Say(text="Done."))
+    await room.perform("StartRun")
+    assert await room.do(late) is None
+    assert room.agent.aborts == []
+    assert await room.phase(ONE) == "Working"
+
+
+async def test_a_stop_that_opencode_does_not_confirm_is_tried_again(room: Room) -> None:
+    await room.started(ONE)
+    await room.stop(ONE)
+    room.host.down = True
+    with pytest.raises(Postponed, match="could not be reached"):
+        await room.perform("AbortRun")
+    assert await room.phase(ONE) == "Resting"  # told honestly, once
+    room.host.down = False
+    await room.perform("AbortRun")
+    assert not room.thread(ONE).busy
+
+
+# ── during a run ─────────────────────────────────────────────────────────
+async def test_what_is_written_during_a_run_is_given_once(room: Room) -> None:
+    await room.started(ONE)
+    await room.write(ONE, "and a test, please")
+    room.agent.lose_reply("prompt")
+    with pytest.raises(Postponed):
+        await room.perform("SteerRun")
+    await room.perform("SteerRun")
+    assert len(room.thread(ONE).users()) == 2
+    assert "and a test, please" in room.thread(ONE).users()[1]["parts"][0]["text"]
+
+
+async def test_what_is_written_before_a_stop_is_not_given_after_it(room: Room) -> None:
+    await room.started(ONE)
+    await room.write(ONE, "and a test, please")
+    await room.stop(ONE)
+    await room.perform("AbortRun")
+    await room.perform("SteerRun")
+    assert len(room.thread(ONE).users()) == 1
+
+
+async def test_opencode_being_away_is_told_and_waited_for(room: Room) -> None:
+    await room.open(ONE)
+    room.host.down = True
+    with pytest.raises(Postponed) as caught:
+        await room.perform("StartRun")
+    assert isinstance(caught.value.event, RunWaiting)
+    assert (await room.session(ONE)).phase.turn.waiting == "opencode"  # type: ignore[union-attr]  # it has a turn
+    room.host.down = False
+    assert isinstance(await room.perform("StartRun"), RunStarted)
+
+
+# ── places ───────────────────────────────────────────────────────────────
+async def test_beyond_the_places_a_run_waits_for_one_and_is_told(tmp_path: Path, upstream: Upstream) -> None:
+    async with Room(tmp_path, upstream.directory, places=1) as room:
+        room.agent.plays("", WAIT, Say(text="Done."))
+        first = await room.started(ONE)
+        await room.open(TWO)
+        with pytest.raises(Postponed, match="all places are taken"):
+            await room.perform("StartRun")
+        assert (await room.session(TWO)).phase.turn.waiting == "capacity"  # type: ignore[union-attr]  # it has a turn
+        await room.engine.tell(ONE, RunFailed(run=first, reason="enough"))
+        await room.perform("AbortRun")
+        assert isinstance(await room.perform("StartRun"), RunStarted)
+        assert isinstance((await room.session(TWO)).phase, Working)
+
+
+async def test_without_memory_to_spare_a_run_waits(room: Room) -> None:
+    await room.open(ONE)
+    room.host.roomy = False
+    with pytest.raises(Postponed, match="all places are taken"):
+        await room.perform("StartRun")
+    room.host.roomy = True
+    assert isinstance(await room.perform("StartRun"), RunStarted)
+
+
+# ── who may ──────────────────────────────────────────────────────────────
+async def test_a_foreign_session_never_runs(room: Room) -> None:
+    await room.open(ONE)
+    room.ours = None
+    with pytest.raises(Postponed, match="who we are"):
+        await room.perform("StartRun")
+    room.ours = False
+    with pytest.raises(GivenUp, match="foreign organization"):
+        await room.perform("StartRun")
+    assert room.agent.requests == []
+
+
+# ── afterwards ───────────────────────────────────────────────────────────
+async def test_the_instance_is_freed_only_while_the_session_rests(room: Room) -> None:
+    await room.started(ONE)
+    await room.stop(ONE)
+    await room.perform("AbortRun")
+    disposing = await room.claim("DisposeInstance")
+    await room.write(ONE, "go on")
+    await room.do(disposing)
+    assert "dispose" not in room.agent.requests
+
+
+async def test_a_new_session_on_the_issue_hears_what_was_said_before(room: Room) -> None:
+    await room.started(ONE, "the first wish")
+    await room.stop(ONE)
+    await room.perform("AbortRun")
+    await room.perform("DisposeInstance")
+    room.thread(ONE).metadata.clear()
+    room.agent.threads.clear()  # OpenCode lost its data
+    await room.write(ONE, "the second wish")
+    assert isinstance(await room.perform("StartRun"), RunStarted)
+    [message] = room.thread(ONE).users()
+    assert "the first wish" in message["parts"][0]["text"]
+    assert "the second wish" in message["parts"][0]["text"]

@@ -1,0 +1,233 @@
+"""Following runs: every fact once and in order, whatever happens to the stream, to OpenCode or to the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.core.events import PermissionAsked
+from dragoman.core.session import Working
+from dragoman.errors import LedgerError
+from dragoman.ids import AskId, SessionId
+from dragoman.runtime import follower as follower_module
+from dragoman.runtime.follower import Follower
+from dragoman.sim.script import Ask, Say, Think, Use
+from tests.repositories.upstream import Upstream
+from tests.runtime.room import Room
+from tests.runtime.waiting import until
+from tests.stories.agent_play import Delegated, Guarded
+
+ONE = SessionId("session-one")
+WAIT = Use(tool="bash", args={"command": "wait gate"})
+
+
+class Watched(Room):
+    """A room with a follower in it."""
+
+    async def follow(self) -> Follower:
+        self.follower = Follower(self.engine, self.host)
+        self.following = asyncio.create_task(self.follower.run())
+        return self.follower
+
+    async def leave(self) -> None:
+        await self.follower.close()
+        self.following.cancel()
+        await asyncio.gather(self.following, return_exceptions=True)
+
+    async def settled(self) -> None:
+        async def rests() -> bool:
+            return await self.phase(ONE) == "Resting"
+
+        await until(rests)
+
+
+@pytest.fixture
+async def room(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
+    monkeypatch.setattr(follower_module, "LOOK_AGAIN_S", 0.05)
+    async with Watched(tmp_path, upstream.directory) as made:
+        await made.follow()
+        yield made
+        await made.leave()
+
+
+def of_agent(journal: list[str]) -> list[str]:
+    """What OpenCode did."""
+    return journal[journal.index("RunStarted") + 1 :]
+
+
+async def test_a_run_is_told_from_its_first_thought_to_its_end(room: Watched) -> None:
+    room.agent.plays(
+        "",
+        (Think(text="Hm."), Say(text="I look."), WAIT),
+        (Use(tool="bash", args={"command": "ls"}),),
+        Say(text="Done."),
+    )
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    room.agent.release("gate")
+    await room.settled()
+    told = of_agent(await room.journal(ONE))
+    assert [kind for kind in told if kind != "ToolStarted"] == [
+        "Reasoned",
+        "Said",
+        "ToolFinished",
+        "ToolFinished",
+        "RunSettled",
+    ]
+    assert room.follower.open_runs == 0
+
+
+async def test_what_happens_while_the_stream_is_cut_is_told_once(room: Watched) -> None:
+    room.agent.plays(
+        "",
+        *((Say(text=f"step {n}"), Use(tool="bash", args={"command": f"wait {n}"})) for n in range(4)),
+        Say(text="Done."),
+    )
+    await room.started(ONE)
+    for number in range(4):
+        await room.heard(ONE, "ToolStarted", number + 1)
+        room.agent.cut_streams()
+        room.agent.release(str(number))
+    await room.settled()
+    told = of_agent(await room.journal(ONE))
+    assert [told.count(kind) for kind in ("Said", "ToolFinished", "RunSettled")] == [4, 4, 1]
+
+
+async def test_a_run_that_was_under_way_before_is_followed(tmp_path: Path, upstream: Upstream) -> None:
+    async with Watched(tmp_path, upstream.directory) as room:
+        room.agent.plays("", WAIT, Say(text="Done."))
+        await room.started(ONE)
+        await room.follow()
+        await room.heard(ONE, "ToolStarted")
+        await room.leave()  # as a restart does; meanwhile it ends
+        room.agent.release("gate")
+        await until(lambda: not room.thread(ONE).busy)
+        assert await room.phase(ONE) == "Working"
+        await room.follow()
+        await room.settled()
+        told = of_agent(await room.journal(ONE))
+        assert [told.count(kind) for kind in ("ToolStarted", "ToolFinished", "RunSettled")] == [1, 1, 1]
+        await room.leave()
+
+
+async def test_an_opencode_that_is_away_is_told_after_a_while_and_the_cut_once_it_is_back(
+    room: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "SAID_DOWN_AFTER_S", 0.2)
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    await room.agent.die()
+    await room.heard(ONE, "RunWaiting")
+    await room.agent.come_up()
+    await room.heard(ONE, "RunInterrupted")
+    await room.perform("ResumeRun")
+    assert (await room.journal(ONE)).count("RunInterrupted") == 1
+    assert len(room.thread(ONE).users()) == 2  # a tool had begun: the agent is told
+
+
+async def test_a_short_absence_is_not_told(room: Watched) -> None:
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    await room.agent.restart()
+    await room.heard(ONE, "RunInterrupted")
+    assert "RunWaiting" not in await room.journal(ONE)
+
+
+async def test_facts_that_could_not_be_stored_are_told_again(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.agent.plays(
+        "", (Say(text="one"), WAIT), (Say(text="two"), Use(tool="bash", args={"command": "ls"})), Say(text="Done.")
+    )
+    tell_all, failures = room.engine.tell_all, 0
+
+    async def failing(*arguments: Any) -> None:
+        nonlocal failures
+        failures += 1
+        if failures in {1, 3}:
+            raise LedgerError("disk I/O error")
+        await tell_all(*arguments)
+
+    monkeypatch.setattr(room.engine, "tell_all", failing)
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    room.agent.release("gate")
+    await room.settled()
+    told = of_agent(await room.journal(ONE))
+    assert failures >= 3
+    assert [told.count(kind) for kind in ("Said", "ToolFinished", "RunSettled")] == [2, 2, 1]
+
+
+async def test_a_thread_that_opencode_lost_ends_the_turn_in_words(room: Watched) -> None:
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    room.agent.player.cut()
+    room.agent.threads.clear()
+    room.agent.cut_streams()  # the next read finds nothing
+    await room.heard(ONE, "RunFailed")
+
+
+# ── asks ─────────────────────────────────────────────────────────────────
+async def test_what_a_sub_agent_asks_belongs_to_the_run(room: Watched) -> None:
+    push = Guarded(tool="bash", args={"command": "git push"}, always=("git push *",))
+    room.agent.plays("", Delegated(description="push it", steps=((push,), (Say(text="Pushed."),))), Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "PermissionAsked")
+    phase = (await room.session(ONE)).phase
+    assert isinstance(phase, Working)
+    asked = phase.asks[0].ask
+    assert isinstance(asked, PermissionAsked)
+    assert (asked.permission, asked.subject) == ("bash", "git push")
+    assert asked.thread != room.thread(ONE).id
+    await room.write(ONE, "once")
+    await room.perform("AnswerPermission")
+    await room.settled()
+
+
+async def test_an_ask_that_was_answered_elsewhere_is_gone(room: Watched) -> None:
+    room.agent.plays("", Ask(question="Which?", options=(("A", "a"), ("B", "b"))), WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "QuestionAsked")
+    [asked] = room.agent.asks()
+    client = await room.host.client()
+    thread = room.thread(ONE)
+    await client.reply_question(AskId(asked["id"]), asked["sessionID"], thread.directory, [["A"]])
+    await room.heard(ONE, "AskGone")
+
+
+# ── stalls ───────────────────────────────────────────────────────────────
+async def test_a_run_without_any_sign_of_life_is_told_as_stalled(
+    room: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
+    monkeypatch.setattr(follower_module, "STALL_S", 0.4)
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "RunStalled")
+    assert await room.phase(ONE) == "Stopping"
+
+
+async def test_waiting_for_people_is_no_stall(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
+    monkeypatch.setattr(follower_module, "STALL_S", 0.4)
+    room.agent.plays("", Ask(question="Which?", options=(("A", "a"),)), Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "QuestionAsked")
+    asked_at = room.agent.requests.count("questions")
+    await until(lambda: room.agent.requests.count("questions") > asked_at + 20)  # 20 looks take longer than STALL_S
+    assert "RunStalled" not in await room.journal(ONE)
+
+
+async def test_after_closing_nothing_more_is_told(room: Watched) -> None:
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    await room.follower.close()
+    room.agent.release("gate")
+    await until(lambda: not room.thread(ONE).busy)
+    assert await room.phase(ONE) == "Working"

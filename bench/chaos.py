@@ -105,7 +105,11 @@ class Chaos:
         return True
 
     def _open(self) -> int:
-        return sum(1 for one in self.sessions if self.linear.world.session(one.id).stage in ("pending", "active", "awaitingInput"))
+        return sum(
+            1
+            for one in self.sessions
+            if self.linear.world.session(one.id).stage in ("pending", "active", "awaitingInput")
+        )
 
     # ── people ───────────────────────────────────────────────────────────
     async def _talk(self, chance: random.Random) -> None:
@@ -138,7 +142,9 @@ class Chaos:
                 await asyncio.sleep(chance.uniform(0.0, 1.0))
                 if world.open_elicitation(session.id) is asked:
                     self.told["answers"] += 1
-                    answers = ("once", "once", "not now") if "git push" in asked.body else ("Return 0.0", "raise an error")
+                    answers = (
+                        ("once", "once", "not now") if "git push" in asked.body else ("Return 0.0", "raise an error")
+                    )
                     self.linear.people.answer(session.id, chance.choice(answers))
             elif stage in ("complete", "error"):
                 return
@@ -211,13 +217,10 @@ class Chaos:
         return sorted(self._written() - heard)
 
     def _written(self) -> set[str]:
-        stopped = {row.session for session in self.sessions for row in self.service.rows(session) if row.signal == "stop"}
-        return {
-            token
-            for session in self.sessions
-            if session.id not in stopped
-            for token in self._prompts_of(session)
+        stopped = {
+            row.session for session in self.sessions for row in self.service.rows(session) if row.signal == "stop"
         }
+        return {token for session in self.sessions if session.id not in stopped for token in self._prompts_of(session)}
 
     def _prompts_of(self, session: AgentSession) -> Iterator[str]:
         comment = self.linear.world.comments.get(session.comment or "")
@@ -287,8 +290,16 @@ async def chaos(*, kills: int, people: int, seed: int, binary: Path, keep: Path 
 def _table(round_: Chaos, books: dict[str, Session], strays: list[str], *, took_s: float, stopped_s: float) -> int:
     service = round_.service
     finals = {one.id: len(service.finals(one)) for one in round_.sessions}
-    without = [f"{one}: {finals[one]} of {books[one].turns}" for one in finals if one in books and finals[one] < books[one].turns]
-    several = [f"{one}: {finals[one]} of {books[one].turns}" for one in finals if one in books and finals[one] > books[one].turns]
+    without = [
+        f"{one}: {finals[one]} of {books[one].turns}"
+        for one in finals
+        if one in books and finals[one] < books[one].turns
+    ]
+    several = [
+        f"{one}: {finals[one]} of {books[one].turns}"
+        for one in finals
+        if one in books and finals[one] > books[one].turns
+    ]
     unknown = [one for one in finals if one not in books]
     restless = [one for one, session in books.items() if not isinstance(session.phase, Resting)]
     wrong, excused = round_.asked_again()
@@ -339,7 +350,9 @@ def main() -> int:
     if not os.access(binary, os.X_OK):
         print("no OpenCode binary: run ./dev setup, or set OPENCODE_BIN", file=sys.stderr)
         return 2
-    deviations = asyncio.run(chaos(kills=given.kills, people=given.people, seed=given.seed, binary=binary, keep=given.keep))
+    deviations = asyncio.run(
+        chaos(kills=given.kills, people=given.people, seed=given.seed, binary=binary, keep=given.keep)
+    )
     return 1 if deviations else 0
 
 

@@ -140,9 +140,16 @@ class Story:
         issue = replace(an_issue(), branch_name="ann/eng-12") if found else None
         return self.hear(IssueRead(run=self.run, issue=issue))
 
-    def starts(self) -> tuple[Effect, ...]:
+    def starts(self, *, attempt: int = 0) -> tuple[Effect, ...]:
         return self.hear(
-            RunStarted(run=self.run, thread=THREAD, repository="app", directory=DIRECTORY, branch="ann/eng-12")
+            RunStarted(
+                run=self.run,
+                thread=THREAD,
+                repository="app",
+                directory=DIRECTORY,
+                branch="ann/eng-12",
+                attempt=attempt,
+            )
         )
 
     def works(self) -> Story:

@@ -7,8 +7,8 @@ import pytest
 from dragoman.core import wording
 from dragoman.core.activities import Action, Choice, Elicitation, Thought
 from dragoman.core.asks import read_answer, read_permission
-from dragoman.core.effects import AnswerPermission, AnswerQuestion, Post, SteerRun
-from dragoman.core.events import AskGone, PermissionAsked, Question, QuestionAsked, Tool
+from dragoman.core.effects import AnswerPermission, AnswerQuestion, Post, SteerRun, when_parked
+from dragoman.core.events import AskGone, PermissionAsked, Question, QuestionAsked, RunFailed, Tool
 from dragoman.core.session import Resting, Working
 from dragoman.ids import AgentThread, AskId, RunId
 from tests.core.histories import WHICH_COLOUR, Story, bodies, shown
@@ -247,6 +247,18 @@ def test_an_ask_that_was_settled_elsewhere_is_said_to_be_and_the_next_one_comes(
     story.asks()
     followed = story.hear(AskGone(run=story.run, ask=AskId("per_1")))
     assert [type(activity) for activity in shown(followed)] == [Thought, Elicitation]
+
+
+def test_a_question_that_linear_refuses_ends_the_turn_in_words() -> None:
+    """Nobody would see it, and everything else is held back while it is open."""
+    story = Story().works()
+    (post,) = story.asks()[:1]
+    told = when_parked(post)
+    assert told == RunFailed(run=story.run, reason=wording.UNASKABLE)
+    story.hear(told)
+    story.aborts()
+    assert wording.UNASKABLE in story.finals[0].body
+    assert when_parked(story.all(Post)[-1]) is None
 
 
 def test_an_ask_in_the_second_place_goes_without_a_word() -> None:

@@ -133,6 +133,16 @@ def test_an_interrupted_run_without_tools_goes_on_with_the_same_message() -> Non
     assert len(story.finals) == 1
 
 
+def test_a_resume_is_open_until_its_own_attempt_is_told() -> None:
+    story = Story().works()
+    story.hear(RunInterrupted(run=story.run, tools=False, after=1))
+    assert story.turn.resuming
+    story.starts()  # OpenCode is there again, but was not yet told to go on
+    assert story.turn.resuming
+    story.starts(attempt=2)
+    assert not story.turn.resuming
+
+
 def test_an_interrupted_run_with_tools_goes_on_with_a_new_message_that_says_so() -> None:
     story = Story().works()
     story.hear(RunInterrupted(run=story.run, tools=True, after=1))

@@ -86,6 +86,7 @@ class LiveService:
             "DRAGOMAN_DATA_DIR": str(self.data),
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
+            "LOG_LEVEL": "debug",
             **(settings or {}),
         }
         (folder / "ledger").mkdir(mode=0o700)

@@ -64,7 +64,12 @@ async def somebodys_opencode(
 
 def attached(port: int) -> dict[str, str]:
     url = f"http://127.0.0.1:{port}"
-    return {"OPENCODE_BIN": "", "OPENCODE_CONFIG": "", "OPENCODE_SESSION_API_URL": url, "OPENCODE_SESSION_TOKEN": PASSWORD}
+    return {
+        "OPENCODE_BIN": "",
+        "OPENCODE_CONFIG": "",
+        "OPENCODE_SESSION_API_URL": url,
+        "OPENCODE_SESSION_TOKEN": PASSWORD,
+    }
 
 
 async def test_a_server_that_is_down_at_the_start_is_waited_for_and_then_used(
@@ -73,7 +78,7 @@ async def test_a_server_that_is_down_at_the_start_is_waited_for_and_then_used(
     port = free_port()
     async with serving(settings=attached(port), start=False) as service:
         await service.start(ready=False)
-        assert "up" != (await service.get("/readyz"))["opencode"]
+        assert (await service.get("/readyz"))["opencode"] != "up"
         service.linear.model.tell("write", [bash("echo here > here.txt", "Write")], [Say(text="Written.")])
         began = time.monotonic()
         session = service.ask("[story=write] write")

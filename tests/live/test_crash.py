@@ -32,20 +32,30 @@ async def held(service: LiveService, name: str) -> AgentSession:
     return session
 
 
-async def test_opencode_goes_on_while_the_service_is_dead_and_its_words_arrive(service: LiveService) -> None:
-    session = await held(service, "dead")
+async def test_the_service_is_killed_and_nobody_has_to_say_anything_twice(service: LiveService) -> None:
+    linear = service.linear
+    linear.model.tell("late", [Say(text="Here I am.")])
+    working, asking = await held(service, "dead"), service.ask("[story=default] average is wrong")
+    await service.shows(asking, "elicitation")
     before = service.server()
     service.kill()
+    # OpenCode goes on; meanwhile one person answers and another one begins.
     assert service.left()
-    service.linear.model.release("dead")
+    linear.model.release("dead")
+    linear.people.answer(asking.id, "Return 0.0")
+    late = service.ask("[story=late] are you there")
+    await linear.wait_for(lambda _: all(linear.hooks.of_session(one.id)[-1].attempts for one in (asking, late)))
     await service.start()
 
-    assert (await service.ends(session)).body == "The model's own words."
+    assert (await service.ends(working)).body == "The model's own words."
+    assert "gives 0.0, as you asked" in (await service.ends(asking)).body
+    assert (await service.ends(late)).body == "Here I am."
     assert service.server() == before
-    assert asked(service, "work on dead") == 1
-    assert (service.workspace(session) / "steps.txt").read_text("utf-8") == "one\n"
+    assert [asked(service, words) for words in ("work on dead", "average is wrong", "are you there")] == [1, 1, 1]
+    assert len(service.rows(asking, "elicitation")) == 1
+    assert (service.workspace(working) / "steps.txt").read_text("utf-8") == "one\n"
     # What happened around the crash is told once, and in its order.
-    told = [(row.kind, row.content.get("parameter")) for row in service.rows(session) if not row.ephemeral]
+    told = [(row.kind, row.content.get("parameter")) for row in service.rows(working) if not row.ephemeral]
     assert told[1:] == [("action", "echo one >> steps.txt"), ("response", None)]
 
 
@@ -62,36 +72,31 @@ async def test_sigterm_during_a_run_cuts_nothing(service: LiveService) -> None:
     assert asked(service, "work on deploy") == 1
 
 
-async def test_a_cut_run_without_tools_is_taken_up_again_where_it_was(service: LiveService) -> None:
-    service.linear.model.tell("thinking", [Pause(until="thinking"), Say(text="Thought through.")])
-    session = service.ask("[story=thinking] think about it")
-    await service.linear.model.wait_for_request("think about it")
-    old = service.kill_opencode()
-    await service.becomes(lambda: service.server() not in (None, old) and asked(service, "think about it") == 2)
-    service.linear.model.release("thinking")
-    assert (await service.ends(session)).body == "Thought through."
-    assert asked(service, TOLD) == 0
-    assert [row.body for row in service.rows(session, "thought") if "interrupted" in row.body] == [
-        "OpenCode was interrupted. It goes on from where it was."
-    ]
-    assert len(service.linear.model.requests[-1].users) == 1
-
-
-async def test_a_run_that_was_cut_in_a_command_goes_on_and_the_agent_is_told(service: LiveService) -> None:
-    service.linear.model.tell(
-        "cut", [bash("echo begun >> cut.txt; sleep 4712", "A long command")], [Say(text="Finished after all.")]
-    )
-    session = service.ask("[story=cut] do it with care")
+async def test_opencode_is_killed_and_goes_on_where_it_was(service: LiveService) -> None:
+    model = service.linear.model
+    model.tell("thinking", [Pause(until="thinking"), Say(text="Thought through.")])
+    model.tell("cut", [bash("echo begun >> cut.txt; sleep 4712", "A long command")], [Say(text="Finished after all.")])
+    thinking = service.ask("[story=thinking] think about it")
+    cut = service.ask("[story=cut] do it with care")
+    await model.wait_for_request("think about it")
     await becomes(lambda: running("sleep 4712"))
     old = service.kill_opencode()
-    final = await service.ends(session)
+    await service.becomes(lambda: asked(service, "think about it") == 2, 60)
+    model.release("thinking")
 
-    assert final.body == "Finished after all."
-    assert [one for one in service.linear.model.requests if TOLD in one.newest]
-    assert (service.workspace(session) / "cut.txt").read_text("utf-8") == "begun\n"  # nobody ran it again
+    # No tool had started: the same message again, and the agent hears of nothing.
+    assert (await service.ends(thinking)).body == "Thought through."
+    assert {len(one.users) for one in model.requests if "think about it" in one.users[0]} == {1}
+    said = [row.body for row in service.rows(thinking, "thought") if "interrupted" in row.body]
+    assert said == ["OpenCode was interrupted. It goes on from where it was."]
+    # A command had started: it is not run again, and the agent is told to look.
+    assert (await service.ends(cut)).body == "Finished after all."
+    assert len([one for one in model.requests if TOLD in one.newest]) == 1
+    assert (service.workspace(cut) / "cut.txt").read_text("utf-8") == "begun\n"
+    assert [row for row in service.rows(cut, "thought") if "told to check its last step" in row.body]
     assert running("sleep 4712") == []
+    assert service.server() != old
     assert adopt.family(old) == set()
-    assert [row for row in service.rows(session, "thought") if "told to check its last step" in row.body]
 
 
 async def test_both_are_killed_and_the_turn_still_ends_once(service: LiveService) -> None:
@@ -103,34 +108,3 @@ async def test_both_are_killed_and_the_turn_still_ends_once(service: LiveService
     assert (await service.ends(session)).body == "The model's own words."
     assert adopt.family(old) == set()
     assert (service.workspace(session) / "steps.txt").read_text("utf-8") == "one\n"
-
-
-async def test_an_answer_that_was_given_while_the_service_was_dead_is_heard(service: LiveService) -> None:
-    session = service.ask("[story=default] average is wrong")
-    await service.shows(session, "elicitation")
-    service.kill()
-    service.linear.people.answer(session.id, "Return 0.0")
-    await service.linear.wait_for(lambda _: service.linear.hooks.of_session(session.id)[-1].attempts)
-    await service.start()
-    assert "gives 0.0, as you asked" in (await service.ends(session)).body
-    assert len(service.rows(session, "elicitation")) == 1
-
-
-async def test_a_message_that_came_while_the_service_was_dead_is_answered_once(service: LiveService) -> None:
-    service.linear.model.tell("late", [Say(text="Here I am.")])
-    service.kill()
-    session = service.ask("[story=late] are you there")
-    await service.linear.wait_for(lambda _: service.linear.hooks.of_session(session.id)[-1].attempts)
-    await service.start()
-    assert (await service.ends(session)).body == "Here I am."
-    assert asked(service, "are you there") == 1
-
-
-async def test_sigterm_at_rest_ends_opencode_and_all_that_it_started(service: LiveService) -> None:
-    state = service.server()
-    assert state is not None
-    assert service.left()
-    assert await service.terminate() < 10
-    assert service.left() == {}
-    assert service.server() is None
-    await service.start()

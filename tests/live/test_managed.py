@@ -132,4 +132,3 @@ async def test_with_an_open_run_the_server_is_left_running_but_not_for_a_demo() 
         server.starts = 1
         await TendedServer(cast(ManagedServer, server), lambda: True, keep=keep).close()
         assert server.starts == left
-

@@ -95,13 +95,21 @@ def places(service: LiveService) -> tuple[Path, ...]:
 async def snoop(service: LiveService, name: str) -> str:
     """A session whose agent looks everywhere, by its shell and by OpenCode's own tools; all that it got to see."""
     hidden = places(service)
-    links = "; ".join(f"ln -sfn {path} link-{number}" for number, path in enumerate((Path("/proc/self/environ"), *hidden)))
+    links = "; ".join(
+        f"ln -sfn {path} link-{number}" for number, path in enumerate((Path("/proc/self/environ"), *hidden))
+    )
     by_shell = "; ".join(f"cat {path}" for path in hidden)
     service.linear.model.tell(
         name,
-        [bash("env", "Look at the environment"), bash(f"cat > look.py <<'END'\n{_LOOK}\nEND\npython3 look.py", "Look at processes")],
         [
-            bash(f"({by_shell}; cat {service.data}/* {service.data}/*/*; cat {service.folder}/* {service.home}/.*) 2>/dev/null | strings -n 6", "Read"),
+            bash("env", "Look at the environment"),
+            bash(f"cat > look.py <<'END'\n{_LOOK}\nEND\npython3 look.py", "Look at processes"),
+        ],
+        [
+            bash(
+                f"({by_shell}; cat {service.data}/* {service.data}/*/*; cat {service.folder}/* {service.home}/.*) 2>/dev/null | strings -n 6",
+                "Read",
+            ),
             bash(f"grep -rIs -e canary {service.folder} ~ /root /home 2>/dev/null | grep -v {name}", "Search"),
             bash(links, "Make links"),
         ],
@@ -175,7 +183,9 @@ async def test_nothing_that_we_say_or_log_holds_a_secret(service: LiveService) -
     ledger = "".join(
         path.read_bytes().decode("utf-8", "replace") for path in (service.folder / "ledger").iterdir() if path.is_file()
     )
-    processes = "\n".join(" ".join(command_line(int(path.name))) for path in Path("/proc").iterdir() if path.name.isdigit())
+    processes = "\n".join(
+        " ".join(command_line(int(path.name))) for path in Path("/proc").iterdir() if path.name.isdigit()
+    )
     places_ = {
         "pages": "".join(pages),
         "log": service.log.read_text("utf-8"),

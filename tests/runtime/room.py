@@ -109,7 +109,9 @@ class Room:
         return run
 
     async def write(self, session: SessionId, text: str) -> None:
-        await self.engine.tell(session, Prompted(prompt=a_prompt(text, sent_at=4e9)))
+        outcome = await self.engine.tell(session, Prompted(prompt=a_prompt(text, sent_at=4e9)))
+        assert outcome.session is not None
+        await self.engine.tell(session, IssueRead(run=run_id(session, outcome.session.turns)))
 
     async def stop(self, session: SessionId) -> None:
         await self.engine.tell(session, StopRequested(sent_at=1.0))

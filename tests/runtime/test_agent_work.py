@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from dragoman.core.events import RunAborted, RunFailed, RunStarted, RunWaiting, StopDue
 from dragoman.core.session import Working
 from dragoman.ids import SessionId, run_id
+from dragoman.runtime.desk import MADE_ANEW
 from dragoman.runtime.workers import GivenUp, Postponed
 from dragoman.sim.script import Say, Use
 from tests.repositories.upstream import Upstream
@@ -39,7 +41,7 @@ async def test_a_start_gives_the_words_of_the_person_once(room: Room) -> None:
     assert await room.phase(ONE) == "Working"
 
 
-@pytest.mark.parametrize("label", ["create_thread", "prompt", "message"])
+@pytest.mark.parametrize("label", ["create_thread", "prompt"])
 async def test_a_reply_that_was_lost_gives_no_second_prompt(room: Room, label: str) -> None:
     await room.open(ONE)
     room.agent.lose_reply(label)
@@ -124,8 +126,9 @@ async def test_an_abort_that_comes_late_never_cuts_the_next_run(room: Room) -> N
     await room.engine.tell(ONE, StopDue(run=run))  # confirmed though it could not be verified
     room.agent.release("gate")
     await until(lambda: not room.thread(ONE).busy)
-    await room.write(ONE, "and now this")
+    await room.perform("DisposeInstance")
     room.agent.plays("and now", Use(tool="bash", args={"command": "wait other"}), Say(text="Done."))
+    await room.write(ONE, "and now this")
     await room.perform("StartRun")
     assert await room.do(late) is None
     assert room.agent.aborts == []
@@ -174,6 +177,30 @@ async def test_opencode_being_away_is_told_and_waited_for(room: Room) -> None:
     assert (await room.session(ONE)).phase.turn.waiting == "opencode"  # type: ignore[union-attr]  # it has a turn
     room.host.down = False
     assert isinstance(await room.perform("StartRun"), RunStarted)
+
+
+async def test_a_message_that_got_through_ends_the_wait_for_opencode(room: Room) -> None:
+    await room.started(ONE)
+    await room.write(ONE, "and a test, please")
+    room.host.down = True
+    with pytest.raises(Postponed):
+        await room.perform("SteerRun")
+    room.host.down = False
+    await room.perform("SteerRun")
+    assert (await room.session(ONE)).phase.turn.waiting == ""  # type: ignore[union-attr]  # it has a turn
+
+
+async def test_an_agent_whose_workspace_was_removed_is_told(room: Room) -> None:
+    await room.started(ONE)
+    await room.stop(ONE)
+    await room.perform("AbortRun")
+    await room.perform("DisposeInstance")
+    shutil.rmtree(room.thread(ONE).directory)
+    await room.write(ONE, "go on")
+    assert isinstance(await room.perform("StartRun"), RunStarted)
+    text = room.thread(ONE).users()[-1]["parts"][0]["text"]
+    assert "go on" in text
+    assert MADE_ANEW in text
 
 
 # ── places ───────────────────────────────────────────────────────────────

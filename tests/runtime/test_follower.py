@@ -13,13 +13,14 @@ from dragoman.core.events import PermissionAsked
 from dragoman.core.session import Working
 from dragoman.errors import LedgerError
 from dragoman.ids import AskId, SessionId
+from dragoman.opencode import inbound as inbound_module
 from dragoman.runtime import follower as follower_module
 from dragoman.runtime.follower import Follower
 from dragoman.sim.script import Ask, Say, Think, Use
 from tests.repositories.upstream import Upstream
 from tests.runtime.room import Room
 from tests.runtime.waiting import until
-from tests.stories.agent_play import Delegated, Guarded
+from tests.stories.agent_script import Delegated, Guarded
 
 ONE = SessionId("session-one")
 WAIT = Use(tool="bash", args={"command": "wait gate"})
@@ -128,6 +129,82 @@ async def test_an_opencode_that_is_away_is_told_after_a_while_and_the_cut_once_i
     await room.perform("ResumeRun")
     assert (await room.journal(ONE)).count("RunInterrupted") == 1
     assert len(room.thread(ONE).users()) == 2  # a tool had begun: the agent is told
+
+
+async def test_a_cut_is_told_once_however_long_the_resume_waits(
+    room: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane may be held by a message of a person; a run that nobody has set going again was not cut again."""
+    monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
+    monkeypatch.setattr(inbound_module, "CUT_AFTER_S", 0.1)
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "ToolStarted")
+    await room.agent.restart()
+    await room.heard(ONE, "RunInterrupted")
+    looked = room.agent.requests.count("questions")
+    await until(lambda: room.agent.requests.count("questions") > looked + 20)
+    assert (await room.journal(ONE)).count("RunInterrupted") == 1
+    room.agent.release("gate")
+    await room.perform("ResumeRun")
+    await room.settled()
+    assert (await room.journal(ONE)).count("RunInterrupted") == 1
+
+
+async def test_opencode_being_back_ends_the_wait_though_nothing_new_happens(
+    room: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an open question would run out of a patience that was meant for OpenCode."""
+    monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
+    monkeypatch.setattr(follower_module, "SAID_DOWN_AFTER_S", 0.1)
+    room.agent.plays("", Ask(question="Which?", options=(("A", "a"),)), Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "QuestionAsked")
+    room.host.down = True
+    await room.heard(ONE, "RunWaiting")
+    room.host.down = False
+    await room.heard(ONE, "RunStarted", 2)
+    phase = (await room.session(ONE)).phase
+    assert isinstance(phase, Working)
+    assert phase.turn.waiting == ""
+    assert len(phase.asks) == 1
+
+
+async def test_a_question_that_died_with_opencode_is_not_said_to_be_settled(room: Watched) -> None:
+    room.agent.plays("", Ask(question="Which?", options=(("A", "a"),)), Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "QuestionAsked")
+    await room.agent.restart()
+    await room.heard(ONE, "RunInterrupted")
+    assert "AskGone" not in await room.journal(ONE)
+
+
+async def test_a_bug_of_ours_does_not_leave_a_run_unfollowed(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell_all, failures = room.engine.tell_all, 0
+
+    async def failing(*arguments: Any) -> None:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise RuntimeError("a bug")
+        await tell_all(*arguments)
+
+    monkeypatch.setattr(room.engine, "tell_all", failing)
+    room.agent.plays("", Use(tool="bash", args={"command": "ls"}), Say(text="Done."))
+    await room.started(ONE)
+    await room.settled()
+    assert failures > 1
+
+
+async def test_a_bug_that_stays_ends_the_run_in_words(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(room.engine, "tell_all", failing)
+    monkeypatch.setattr(follower_module, "backoff", lambda _: 0.01)
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "RunFailed")
 
 
 async def test_a_short_absence_is_not_told(room: Watched) -> None:

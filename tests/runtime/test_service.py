@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -217,11 +218,13 @@ async def serve(folder: Path, **more: str) -> asyncio.subprocess.Process:
     )
 
 
-async def until_listening(process: asyncio.subprocess.Process) -> None:
+async def until_listening(process: asyncio.subprocess.Process) -> int:
+    """Wait until it listens; the port."""
     assert process.stderr is not None
     async with asyncio.timeout(30.0):
         while b'"listening"' not in (line := await process.stderr.readline()):
             assert line, "it ended before it listened"
+    return int(json.loads(line)["url"].rpartition(":")[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -235,6 +238,23 @@ async def test_a_signal_ends_the_command_in_order(tmp_path: Path, number: signal
     assert time.monotonic() - began < 10.0
     assert b'"service.stopped"' in told
     assert b"Traceback" not in told
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    process = await serve(tmp_path)
+    port = await until_listening(process)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /webhooks/linear HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf")
+    await writer.drain()
+    async with asyncio.timeout(20.0):
+        while process.returncode is None:
+            process.send_signal(signal.SIGTERM)  # the first waits for what is being answered
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 0.2)
+    assert process.returncode == EX_BROKEN
+    assert process.stderr is not None
+    assert b'"service.stopped"' not in await process.stderr.read()
+    writer.close()
 
 
 async def test_a_taken_port_ends_the_command_with_a_word(tmp_path: Path) -> None:

@@ -1,46 +1,21 @@
 """How a pretend OpenCode plays a script: one assistant message a step, tools that pretend, asks that wait, trouble.
 
-Scripts are those of the scripted model (Say, Think, Use, Ask, Pause, Fail, Drop), and three more that only OpenCode
-itself can do: Guarded, Delegated, Compacts. The shell knows two commands: `wait NAME` ends when the test releases NAME,
-`fail` fails; every other one is said to have printed its own text.
+What it is told to play is in the words of agent_script.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from dragoman.record import Record
 from dragoman.sim.script import Ask, Drop, Fail, Pause, Say, Think, Use, filled
-from tests.stories.agent_threads import Thread, Wire, is_own, new_id, now_ms, started_tool, text_of
+from tests.stories.agent_script import Compacts, Delegated, Guarded, Part, Steps, call_of, pieces_of, words_of
+from tests.stories.agent_threads import Thread, Wire, new_id, now_ms, started_tool, text_of
 
 ABORTED = {"name": "MessageAbortedError", "data": {"message": "Aborted"}}
 SOCKET = "Cannot connect to API: The socket connection was closed unexpectedly."
 FINAL_WRITE_S = 0.02  # between the first idle and the last write of a run that was aborted or failed
-
-
-class Guarded(Record):
-    """A tool call that needs leave; `always` is what "always" would cover."""
-
-    tool: str
-    args: dict[str, Any]
-    always: tuple[str, ...] = ()
-
-
-class Delegated(Record):
-    """A sub-agent that plays steps of its own in a child thread."""
-
-    description: str
-    steps: tuple[tuple[Part, ...], ...]
-
-
-class Compacts(Record):
-    """After this step OpenCode summarises the conversation."""
-
-
-Part = Say | Think | Use | Ask | Pause | Fail | Drop | Guarded | Delegated | Compacts
-Steps = tuple[tuple[Part, ...], ...]
 
 
 class Pending(Record):
@@ -222,7 +197,7 @@ class Player:
 
     async def _say(self, thread: Thread, message: Wire, part: Say | Think) -> None:
         row = thread.begin_text(message, "text" if isinstance(part, Say) else "reasoning")
-        for piece in _pieces(filled(part.text, _words(thread))):
+        for piece in pieces_of(filled(part.text, words_of(thread))):
             thread.stream(message, row, piece)
             self._changed()
             await asyncio.sleep(part.pace_s if isinstance(part, Say) else 0)
@@ -243,8 +218,8 @@ class Player:
 
     # ── tools and asks ───────────────────────────────────────────────────
     async def _tool(self, thread: Thread, message: Wire, part: Use | Guarded | Ask | Delegated) -> None:
-        tool, args = _call(part)
-        args = filled(args, _words(thread))
+        tool, args = call_of(part)
+        args = filled(args, words_of(thread))
         row = new_id("prt")
         thread.put_tool(message, row, tool, status="pending", input={}, raw="")
         begun = {"input": args, "time": {"start": now_ms()}}
@@ -346,36 +321,3 @@ class Player:
         text: Wire = {"id": new_id("prt"), "type": "text", "synthetic": True, "text": "Continue if you have next steps"}
         thread.put({"info": on, "parts": [text | {"messageID": on["id"], "sessionID": thread.id}]})
         thread.emit("session.compacted")
-
-
-def _call(part: Use | Guarded | Ask | Delegated) -> tuple[str, Wire]:
-    match part:
-        case Ask():
-            options = [{"label": label, "description": about} for label, about in part.options]
-            return "question", {"questions": [{"question": part.question, "header": part.header, "options": options}]}
-        case Delegated():
-            return "task", {"description": part.description, "prompt": "…", "subagent_type": "general"}
-        case Use() | Guarded():
-            return part.tool, dict(part.args)
-
-
-def _words(thread: Thread) -> dict[str, str]:
-    users = [text_of(m) for m in thread.messages if m["info"]["role"] == "user" and not is_own(m)]
-    outputs = [
-        (part["tool"], str(part["state"].get("output") or part["state"].get("error") or ""))
-        for message in thread.messages
-        for part in message["parts"]
-        if part["type"] == "tool"
-    ]
-    answers = [output for tool, output in outputs if tool == "question"]
-    return {
-        "cwd": thread.directory,
-        "newest": users[-1] if users else "",
-        "result": outputs[-1][1] if outputs else "",
-        "answer": answers[-1] if answers else "",
-    }
-
-
-def _pieces(text: str) -> list[str]:
-    words = text.split(" ")
-    return [word + " " for word in words[:-1]] + words[-1:]

@@ -17,62 +17,13 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.stories.agent_play import Part, Pending, Player
+from tests.stories.agent_holds import ROUTES, Hold
+from tests.stories.agent_play import Pending, Player
+from tests.stories.agent_script import Part
 from tests.stories.agent_threads import Thread, Wire, new_id
 
 HOST = "127.0.0.1"
 HEARTBEAT_S = 10.0
-STEPS_S = 10.0  # a test that waits longer than this for something has failed
-
-# The labels by which tests name a request.
-ROUTES = {
-    ("GET", "/global/health"): "health",
-    ("GET", "/global/event"): "events",
-    ("POST", "/instance/dispose"): "dispose",
-    ("GET", "/session"): "find_thread",
-    ("POST", "/session"): "create_thread",
-    ("GET", "/session/status"): "status",
-    ("GET", "/session/{thread}"): "thread",
-    ("GET", "/session/{thread}/children"): "children",
-    ("GET", "/session/{thread}/message"): "messages",
-    ("GET", "/session/{thread}/message/{message}"): "message",
-    ("POST", "/session/{thread}/prompt_async"): "prompt",
-    ("POST", "/session/{thread}/abort"): "abort",
-    ("GET", "/permission"): "permissions",
-    ("POST", "/permission/{ask}/reply"): "permission_reply",
-    ("GET", "/question"): "questions",
-    ("POST", "/question/{ask}/reply"): "question_reply",
-    ("POST", "/question/{ask}/reject"): "question_reject",
-    ("GET", "/file/content"): "file",
-}
-
-
-class Hold:
-    """A request that is stopped at a labelled point, before or after it was carried out, until it is released.
-
-    lose  after it was carried out the connection is cut instead
-    """
-
-    def __init__(self, label: str, *, after: bool, lose: bool = False) -> None:
-        self.label = label
-        self.after = after
-        self.lose = lose
-        self.reached = asyncio.Event()
-        self._released = asyncio.Event()
-
-    def release(self) -> None:
-        """Let it go."""
-        self._released.set()
-
-    async def wait_reached(self) -> None:
-        """Wait until a request stands there."""
-        await asyncio.wait_for(self.reached.wait(), STEPS_S)
-
-    async def stand(self) -> None:
-        """Stand there."""
-        self.reached.set()
-        if not self.lose:
-            await self._released.wait()
 
 
 class ScriptedAgent:
@@ -108,11 +59,11 @@ class ScriptedAgent:
 
     def hold(self, label: str, *, after: bool = False) -> Hold:
         """Stop the next request of that label."""
-        return self._order(Hold(label, after=after))
+        return self._order(Hold(label, self.changed, after=after))
 
     def lose_reply(self, label: str) -> Hold:
         """Carry the next request of that label out, then cut its connection."""
-        return self._order(Hold(label, after=True, lose=True))
+        return self._order(Hold(label, self.changed, after=True, lose=True))
 
     def cut_streams(self) -> None:
         """End every event stream."""

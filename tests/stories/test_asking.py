@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.sim.script import Ask, Say, Use
-from tests.stories.agent_play import Delegated, Guarded
+from tests.stories.agent_script import Delegated, Guarded
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage
 
@@ -55,7 +55,7 @@ async def test_several_questions_are_put_one_after_another(make_stage: MakeStage
         assert '"Which size?"="Small"' in answer
 
 
-@pytest.mark.parametrize(("choice", "says"), [("once", "Allowed once"), ("always", "from now on")])
+@pytest.mark.parametrize("choice, says", [("once", "Allowed once"), ("always", "from now on")])
 async def test_a_permission_that_is_given_lets_the_tool_run(make_stage: MakeStage, choice: str, says: str) -> None:
     async with make_stage() as stage:
         session = await asked(stage, PUSH, Say(text="Pushed."), text="git push")

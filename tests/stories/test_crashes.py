@@ -8,7 +8,7 @@ import pytest
 
 from dragoman.sim.faults import Fault
 from dragoman.sim.script import Ask, Say, Think, Use
-from tests.stories.agent_play import Guarded
+from tests.stories.agent_script import Guarded
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage
 

@@ -18,6 +18,12 @@ HOUR_MS = 3_600_000
 WAIT = Use(tool="bash", args={"command": "wait tool"})
 
 
+def git(directory: str, *arguments: str) -> str:
+    """What git says in a directory."""
+    told = subprocess.run(["git", *arguments], cwd=directory, check=True, capture_output=True, timeout=20, text=True)
+    return told.stdout
+
+
 def send_aged(stage: Stage, hours: float, *, times: int = 1) -> None:
     """Send the newest webhook again as one that was first sent hours ago; each time as a delivery of its own."""
     body: dict[str, Any] = copy.deepcopy(stage.world.webhooks[-1])
@@ -81,7 +87,7 @@ async def test_a_nine_hours_old_delivery_is_answered_and_has_no_effect(make_stag
         assert stage.shown(session) == []
 
 
-@pytest.mark.parametrize(("forge", "status"), [("badly", 401), ("unsigned", 400)])
+@pytest.mark.parametrize("forge, status", [("badly", 401), ("unsigned", 400)])
 async def test_a_forged_delivery_is_refused_and_has_no_effect(make_stage: MakeStage, forge: str, status: int) -> None:
     async with make_stage() as stage:
         stage.linear.hooks.time_scale = 0.0
@@ -135,15 +141,13 @@ async def test_a_new_session_starts_from_the_branch_and_the_conversation_of_an_e
         first = (await stage.details(earlier)).session.workspace
         assert first is not None
         identity = ("-c", "user.name=Agent", "-c", "user.email=agent@example.com")
-        arguments = ["git", *identity, "commit", "-q", "--allow-empty", "-m", "The lexer"]
-        subprocess.run(arguments, cwd=first.directory, check=True, timeout=20)
+        git(first.directory, *identity, "commit", "-q", "--allow-empty", "-m", "The lexer")
         later = stage.mention("go on", issue=issue)
         await stage.final(later)
         second = (await stage.details(later)).session.workspace
         assert second is not None
         assert second.directory != first.directory
-        told = subprocess.run(["git", "log", "--format=%s"], cwd=second.directory, check=True, capture_output=True)
-        assert b"The lexer" in told.stdout
+        assert "The lexer" in git(second.directory, "log", "--format=%s")
         assert "I began with the lexer." in stage.prompts(later)[0]
 
 

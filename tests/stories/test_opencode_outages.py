@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.sim.script import Ask, Pause, Say, Use
-from tests.stories.agent_play import Guarded
+from tests.stories.agent_script import Guarded
 from tests.stories.conftest import MakeStage
 
 WAIT = Use(tool="bash", args={"command": "wait tool"})
@@ -134,7 +134,7 @@ async def test_a_lost_reply_while_the_run_begins_makes_no_second_run(make_stage:
 
 
 @pytest.mark.parametrize(
-    ("ask", "label", "words"),
+    "ask, label, words",
     [
         (Ask(question="Which?", options=(("One", ""), ("Two", ""))), "question_reply", "One"),
         (Guarded(tool="bash", args={"command": "git push"}), "permission_reply", "once"),

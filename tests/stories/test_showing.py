@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.sim.script import Drop, Fail, Pause, Say, Think, Use
-from tests.stories.agent_play import Compacts, Delegated
+from tests.stories.agent_script import Compacts, Delegated
 from tests.stories.conftest import MakeStage
 
 TOOL = Use(tool="bash", args={"command": "echo hello"})

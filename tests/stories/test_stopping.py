@@ -6,7 +6,7 @@ import pytest
 
 from dragoman.sim.faults import Fault
 from dragoman.sim.script import Ask, Pause, Say, Use
-from tests.stories.agent_play import Delegated, Guarded
+from tests.stories.agent_script import Delegated, Guarded
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage
 

@@ -12,23 +12,23 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from dragoman import config, logs
-from dragoman.core.session import Session, live_turn
-from dragoman.ids import SessionId, activity_id
+from dragoman.core.session import Session
+from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.read import Details
 from dragoman.ledger.sqlite import SqliteLedger
-from dragoman.ledger.tx import Tx
 from dragoman.runtime.service import Service
 from dragoman.sim.hooks import Delivery
 from dragoman.sim.records import Activity
 from dragoman.sim.server import Simulator
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer, free_port
+from tests.stories.checks import all_sessions, said, unfinished, wrong_with
 from tests.stories.scripted_agent import ScriptedAgent
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class Stage:
         """Wait until the `count`-th activity of that kind with that text is there; its text."""
 
         def found() -> str | None:
-            fitting = [said for shown, said in self.shown(session) if shown == kind and text in said]
+            fitting = [words for shown, words in self.shown(session) if shown == kind and text in words]
             return fitting[count - 1] if len(fitting) >= count else None
 
         return await self.until(found, f"{kind} “{text}” (number {count})")
@@ -126,7 +126,7 @@ class Stage:
 
     async def until_written(self, thread_of: str, text: str) -> None:
         """Wait until the agent's thread of a session holds a message of people with that text."""
-        await self.until(lambda: any(text in said for said in self.prompts(thread_of)), f"prompt “{text}”")
+        await self.until(lambda: any(text in prompt for prompt in self.prompts(thread_of)), f"prompt “{text}”")
 
     async def until_delivered(self) -> None:
         """Wait until all webhooks were answered."""
@@ -136,47 +136,45 @@ class Stage:
 
         await self.until(answered, "the delivery of all webhooks")
 
-    async def until_state(self, session: str, fits: Callable[[Session], bool], what: str = "that state") -> None:
-        """Wait until the session's row in the ledger fits."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                woken = self._woken
-                known = await self._here.engine.session(SessionId(session))
-                if known is not None and fits(known):
-                    return
-                await woken.wait()
-
     async def until_done(self, effect: str) -> None:
         """Wait until the service has logged that an effect of that kind was done."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not any("effect.done" in line and effect in line for line in self.logged().splitlines()):  # noqa: ASYNC110 - a log wakes nobody
-                await asyncio.sleep(LOOK_S)
+
+        async def done() -> bool:
+            return any("effect.done" in line and effect in line for line in self.logged().splitlines())
+
+        await self._until_known(done, f"the doing of {effect}")
 
     async def until_heard(self, session: str, kind: str, count: int = 1) -> None:
         """Wait until the machine has heard that many events of a kind in a session."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                woken = self._woken
-                journal = await self._here.ledger.read(read.journal, SessionId(session))
-                if sum(line.kind == kind for line in journal) >= count:
-                    return
-                await woken.wait()
+
+        async def heard() -> bool:
+            journal = await self._here.ledger.read(read.journal, SessionId(session))
+            return sum(line.kind == kind for line in journal) >= count
+
+        await self._until_known(heard, f"{kind} (number {count})")
 
     async def quiet(self) -> None:
         """Wait until nothing waits to be done any more, timers aside."""
+
+        async def done() -> bool:
+            return not await self._here.ledger.read(unfinished)
+
         await self.until_delivered()
+        await self._until_known(done, "silence")
+
+    async def _until_known(self, known: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Wait for what has to be asked for: the ledger and the log wake nobody."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while await self._here.ledger.read(_unfinished):  # noqa: ASYNC110 - the end of an effect is told to nobody
+                while not await known():  # noqa: ASYNC110 - see above
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
-            left = await self._here.ledger.read(_unfinished)
-            raise AssertionError(f"never quiet: {left}\n{self.picture()}") from None
+            raise AssertionError(f"{what} did not come within {DEADLINE_S:g} s\n{self.picture()}") from None
 
     # ── seeing ───────────────────────────────────────────────────────────
     def shown(self, session: str) -> list[tuple[str, str]]:
         """What people see of the agent in a session: (kind, text)."""
-        return [(row.kind, _said(row)) for row in self._rows(session)]
+        return [(row.kind, said(row)) for row in self._rows(session)]
 
     def thoughts(self, session: str) -> list[str]:
         """The texts of its thoughts."""
@@ -208,7 +206,7 @@ class Stage:
         lines = []
         for session in self.world.sessions.values():
             lines.append(f"session {session.id} ({self.world.status(session)})")
-            lines += [f"  {row.created_at:.2f} {row.kind:12}{_said(row)[:200]}" for row in self._rows(session.id)]
+            lines += [f"  {row.created_at:.2f} {row.kind:12}{said(row)[:200]}" for row in self._rows(session.id)]
         lines.append(f"agent: {self.agent.requests[-12:]}")
         lines.append(self.logged()[-6000:])
         return "\n".join(lines)
@@ -224,10 +222,6 @@ class Stage:
         found = await self._here.ledger.read(read.details, SessionId(session))
         assert found is not None
         return found
-
-    def _rows(self, session: str) -> list[Activity]:
-        rows = self.world.activities(session)
-        return [row for row in rows if row.author == self.world.agent.id and row.kind != "prompt"]
 
     # ── the service ──────────────────────────────────────────────────────
     @property
@@ -335,51 +329,31 @@ class Stage:
     # ── what must always be true ─────────────────────────────────────────
     async def check(self) -> None:
         """Hold the story against what must be true of every story."""
-        problems = [f"Linear refused: {said[:300]}" for said in self._refusals()]
+        problems = [f"Linear refused: {text[:300]}" for text in self._refusals()]
         for session in await self._sessions():
             if session.id not in self.unchecked:
-                problems += self._wrong_with(session)
+                rows = [row for row in self.world.activities(session.id, vanished=True) if self._ours(row)]
+                problems += wrong_with(session, rows)
+        late = [one.id for one in self.world.sessions.values() if one.first_sign_at and self.world.unresponsive(one)]
+        problems += [f"{session} had no sign of life for ten seconds" for session in late]
         problems += [f"{place} holds a secret" for place, text in self._texts() if CANARY in text]
         problems += [f"logged: {line[:1500]}" for line in self.logged().splitlines() if '"level": "error"' in line]
         assert not problems, "\n".join([*problems, self.picture()])
 
     async def _sessions(self) -> list[Session]:
         if self.service is not None:
-            return await self.service.ledger.read(_all_sessions)
+            return await self.service.ledger.read(all_sessions)
         await self.stop()
         ledger = await SqliteLedger.open(f"sqlite:///{self.folder}/data/dragoman.db")
         try:
-            assert not await ledger.read(_unfinished), f"something was left undone\n{self.picture()}"
-            return await ledger.read(_all_sessions)
+            assert not await ledger.read(unfinished), f"something was left undone\n{self.picture()}"
+            return await ledger.read(all_sessions)
         finally:
             await ledger.close()
 
-    def _wrong_with(self, session: Session) -> list[str]:
-        rows = self._rows(session.id)
-        finals = [row.id for row in rows if row.kind in ("response", "error")]
-        ended = session.turns - (live_turn(session) is not None)
-        expected = [activity_id(session.id, number) for number in range(1, ended + 1)]
-        problems = []
-        if finals != expected:
-            problems.append(f"{session.id}: {len(finals)} finals for {ended} turns that ended")
-        turn = 1
-        for row in rows:
-            if row.id == activity_id(session.id, turn):
-                turn += 1
-            elif turn > 1 and row.id != activity_id(session.id, turn, "begin") and not self._begun(rows, row, turn):
-                problems.append(f"{session.id}: after a final came {row.kind} “{_said(row)[:80]}”")
-        problems += [f"{session.id}: a blank {row.kind}" for row in rows if not _said(row).strip()]
-        return problems
-
-    @staticmethod
-    def _begun(rows: list[Activity], row: Activity, turn: int) -> bool:
-        """Whether the turn had begun when this was shown."""
-        begin = activity_id(SessionId(row.session), turn, "begin")
-        return any(other.id == begin for other in rows[: rows.index(row)])
-
     def _refusals(self) -> list[str]:
         known = (*HARMLESS, *self.unrefused)
-        return [said for said in self.linear.graphql.refusals if not any(harmless in said for harmless in known)]
+        return [text for text in self.linear.graphql.refusals if not any(harmless in text for harmless in known)]
 
     def _texts(self) -> list[tuple[str, str]]:
         texts = [("the log", self.logged())]
@@ -388,21 +362,8 @@ class Stage:
             texts += [(f"a prompt of {session.id}", text) for text in self.prompts(session.id)]
         return texts
 
+    def _rows(self, session: str) -> list[Activity]:
+        return [row for row in self.world.activities(session) if self._ours(row)]
 
-def _said(row: Activity) -> str:
-    if row.kind != "action":
-        return row.body
-    result = row.content.get("result")
-    return f"{row.content['action']} {row.content['parameter']}" + (f" → {result}" if result is not None else "")
-
-
-def _all_sessions(tx: Tx) -> list[Session]:
-    known = [read.details(tx, one.id) for one in read.sessions(tx, limit=1_000)]
-    return [one.session for one in known if one is not None]
-
-
-def _unfinished(tx: Tx) -> list[str]:
-    """What waits to be done, timers and housekeeping aside; and sessions with a turn under way."""
-    waiting = [f"{one.heads} {one.pool}" for one in read.backlog(tx) if one.pool not in ("timers", "system")]
-    live = [str(one.id) for one in _all_sessions(tx) if live_turn(one) is not None]
-    return waiting + live
+    def _ours(self, row: Activity) -> bool:
+        return row.author == self.world.agent.id and row.kind != "prompt"

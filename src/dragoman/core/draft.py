@@ -122,7 +122,11 @@ class Draft:
             return
         first, *rest = phase.asks
         shown = replace(first, shown=first.shown + 1, shown_at=self.now)
-        post = Post(id=activity_id(self.session.id, phase.turn.number, self._next_stage()), activity=elicitation(first))
+        post = Post(
+            id=activity_id(self.session.id, phase.turn.number, self._next_stage()),
+            activity=elicitation(first),
+            run=phase.turn.run,
+        )
         self.enter(replace(phase, turn=self.turn, asks=(shown, *rest)))
         self._show(post)
         wait_s = self.rules.permission_s if isinstance(first.ask, PermissionAsked) else self.rules.reminder_s

@@ -21,11 +21,13 @@ class Post(Record):
     """Show an activity. `id` is derived from session, turn and stage: a second one is refused, which is a success.
 
     routine  it tells the agent's work; what we say ourselves, such as an acknowledgement, is more urgent
+    run      the run that waits for people's answer to it, if one does
     """
 
     id: ActivityId
     activity: Activity
     routine: bool = False
+    run: RunId | None = None
 
 
 class ShowPlan(Record):
@@ -183,5 +185,7 @@ def when_parked(effect: Effect) -> RunEvent | None:
             return RunAborted(run=run, verified=False, detail=wording.ABORT_BROKE)
         case Remind(event=event):
             return event
+        case Post(run=run) if run is not None:
+            return RunFailed(run=run, reason=wording.UNASKABLE)
         case Post() | ShowPlan() | BeginIssue() | DisposeInstance():
             return None

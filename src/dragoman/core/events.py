@@ -175,13 +175,18 @@ class IssueRead(Record):
 
 # ── from our own side ────────────────────────────────────────────────────
 class RunStarted(Record):
-    """The prompt is in OpenCode. `repository`, `directory` and `branch` say where it works."""
+    """The prompt is in OpenCode, or OpenCode is there again after it was waited for.
+
+    `repository`, `directory` and `branch` say where it works.
+    attempt  of an interrupted run that was set going again: which one that was; else 0
+    """
 
     run: RunId
     thread: AgentThread
     repository: str
     directory: str
     branch: str
+    attempt: int = 0
 
 
 class RunWaiting(Record):

@@ -102,6 +102,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
         case RunStarted():
             know_run(draft, event)
             working(draft)
+            if draft.turn.resuming and event.attempt == draft.turn.attempts:
+                draft.turn_with(resuming=False)
         case RunWaiting():
             on_waiting(draft, event)
         case RunFailed(reason=reason):
@@ -246,7 +248,11 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
     asked = any(ask.shown for ask in phase.asks)
     draft.post(f"resumed:{attempt}", Thought(body=wording.ASKED_AGAIN_LATER if asked else wording.resumed(told_agent)))
     draft.turn_with(
-        attempts=attempt, messages=(*turn.messages, message) if told_agent else turn.messages, answer="", retrying=False
+        attempts=attempt,
+        resuming=True,
+        messages=(*turn.messages, message) if told_agent else turn.messages,
+        answer="",
+        retrying=False,
     )
     draft.do(
         ResumeRun(

@@ -25,6 +25,7 @@ class Turn(Record):
     number     counted from 1 within the session
     messages   ids of the messages that we sent in it, oldest first
     attempts   how often the run was set going (1 = never interrupted)
+    resuming   the newest of those is still to be made: a run that looks cut meanwhile was not cut anew
     waiting    what it waits for, as people were told; empty when it does not; `waiting_since` when that began
     retrying   people were told that the model's provider is tried again
     told       how many thoughts and questions of our own were posted; it makes their ids
@@ -38,6 +39,7 @@ class Turn(Record):
     number: int
     messages: tuple[MessageId, ...] = ()
     attempts: int = 1
+    resuming: bool = False
     waiting: str = ""
     waiting_since: float = 0.0
     retrying: bool = False

@@ -21,6 +21,10 @@ ENDED_ELSEWHERE = "The run was ended from outside before it gave an answer. Writ
 DECLINED = "I stopped here because the request was declined. Tell me how to go on."
 
 
+UNASKABLE = (
+    "The agent had a question for you, but Linear did not take it, so I ended the run; the log has the details. "
+    "Work done so far is kept. Write to me to go on."
+)
 ABORT_BROKE = "Something broke on my side while I looked whether the work has ended"
 
 

@@ -305,8 +305,9 @@ class RunView:
         for ask, raised in self._asks.items():
             self._open.add(ask)
             yield f"ask:{ask}", raised
-        for ask in sorted(self._closed & self._open):
-            yield f"gone:{ask}", AskGone(run=self.run, ask=AskId(ask))
+        if self._status.type != "idle":  # else it went with the run: its end or its being cut says what that means
+            for ask in sorted(self._closed & self._open):
+                yield f"gone:{ask}", AskGone(run=self.run, ask=AskId(ask))
 
     def _told_by(self, info: wire.MessageInfo, parts: list[wire.Part], *, followed: bool) -> Iterator[Fact]:
         last_tool = max((n for n, part in enumerate(parts) if part.type == "tool"), default=-1)

@@ -17,6 +17,10 @@ from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import ensure_workspace, save_branch
 
 FETCH_S = 120.0
+MADE_ANEW = (
+    "it was removed since your last message and made anew from the repository. What you had changed or committed there "
+    "may be missing: look before you build on it, and say so in your answer."
+)
 _log = logs.get("desk")
 
 
@@ -62,7 +66,8 @@ class Desk:
             branch=branch,
             start_from=start_from,
         )
-        notes = (*made.notes, *((refreshed.note,) if refreshed.note else ()))
+        again = (MADE_ANEW,) if known is not None else ()
+        notes = (*again, *made.notes, *((refreshed.note,) if refreshed.note else ()))
         return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), notes
 
     def _repository(self, session: Session) -> Repository:

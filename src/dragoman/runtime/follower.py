@@ -12,10 +12,12 @@ import contextlib
 import time
 
 from dragoman import logs
-from dragoman.core.events import RunFailed, RunStalled, RunWaiting
-from dragoman.core.session import Session, Working
+from dragoman.core import wording
+from dragoman.core.events import RunFailed, RunInterrupted, RunStalled, RunStarted, RunWaiting
+from dragoman.core.retry import backoff
+from dragoman.core.session import Session, Working, Workspace
 from dragoman.errors import LedgerError, NotFound, OpenCodeDown, OpenCodeError, Told
-from dragoman.ids import AgentThread, RunId, SessionId
+from dragoman.ids import AgentThread, AskId, RunId, SessionId
 from dragoman.ledger import read
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.inbound import RunView, Verdict
@@ -28,6 +30,7 @@ LOOK_AGAIN_S = 0.5  # after a failed read
 SAID_DOWN_AFTER_S = 4.0  # a restart of the server takes about as long: nobody need hear of it
 STALL_S = 1_200.0
 ADOPT_S = 30.0  # how often the ledger is asked for runs that nobody told us of
+BROKEN_LOOKS = 5  # after so many failures of our own in a row the run is given up
 
 _log = logs.get("follower")
 
@@ -35,18 +38,22 @@ _log = logs.get("follower")
 class _Followed:
     """One run under watch."""
 
-    def __init__(self, session: Session, phase: Working, thread: AgentThread, directory: str) -> None:
+    def __init__(self, session: Session, phase: Working, thread: AgentThread, place: Workspace) -> None:
         turn = phase.turn
         self.session = session.id
+        self.place = place
         self.run: RunId = turn.run
         self.view = RunView(
             turn.run,
             thread,
-            directory,
+            place.directory,
             turn.messages,
             attempts=turn.attempts,
-            asks=tuple(open_ask.ask.ask for open_ask in phase.asks),
+            asks=asks_of(phase),
         )
+        self.asks = asks_of(phase)  # that the session thinks open
+        self.resuming = turn.resuming  # OpenCode was not told yet to go on: it looks cut, and that is known
+        self.broke = 0  # how often in a row a bug of ours kept us from following
         self.news = asyncio.Event()  # something was applied to the view
         self.resync = asyncio.Event()  # REST should be read
         self.task: asyncio.Task[None] | None = None
@@ -88,7 +95,7 @@ class Follower:
         if known is None:
             if self._closed:
                 return
-            known = _Followed(session, phase, thread, place.directory)
+            known = _Followed(session, phase, thread, place)
             self._followed[session.id] = known
             self._by_thread[thread] = known
             if self._stream is not None:
@@ -97,6 +104,7 @@ class Follower:
             known.task = asyncio.create_task(self._tend(known))
             self._some.set()
             return
+        known.asks, known.resuming = asks_of(phase), phase.turn.resuming
         for message in phase.turn.messages:
             if message not in known.view.messages:
                 known.view.add_message(message)
@@ -134,9 +142,15 @@ class Follower:
     async def _adopt(self) -> None:
         """Runs that were open before this process began, or that another process of the host started."""
         while True:
+            before = dict(self._followed)
             try:
-                for session in await self._engine.ledger.read(read.working_runs, self._engine.host):
+                working = await self._engine.ledger.read(read.working_runs, self._engine.host)
+                for session in working:
                     self.note(session)
+                # One that ended while the ledger was being read the time before may have been taken up again.
+                for id_ in before.keys() - {session.id for session in working}:
+                    if self._followed.get(id_) is before[id_]:
+                        self._let_go(before[id_])
             except LedgerError as error:
                 _log.warning("open_runs.unread", error=str(error))
             await asyncio.sleep(ADOPT_S)
@@ -206,16 +220,29 @@ class Follower:
                 if asked and await self._look(one):
                     read_at = time.monotonic()
                     verdict = one.view.settled(verdict)
+                if verdict is not None and one.resuming and isinstance(verdict.event, RunInterrupted):
+                    verdict = None
                 await self._tell(one)
                 if verdict is not None and verdict.confirmed:
                     key = f"{one.run}:{verdict.key}"
                     await self._engine.tell(one.session, verdict.event, keys=(key,))
                     verdict = None
                 await self._watch(one)
+                one.broke = 0
             except LedgerError as error:
                 _log.warning("facts.untold", run=one.run, error=str(error))
                 self._start_over(one)
                 await asyncio.sleep(LOOK_AGAIN_S)
+            except Exception:  # noqa: BLE001  a border: a bug of ours must not leave the run without anybody who follows it
+                one.broke += 1
+                _log.error("follower.broke", run=one.run, times=one.broke, exc_info=True)
+                self._start_over(one)
+                await asyncio.sleep(backoff(one.broke))
+                if one.broke == BROKEN_LOOKS:
+                    with contextlib.suppress(LedgerError):
+                        await self._engine.tell(
+                            one.session, RunFailed(run=one.run, reason=wording.broke_on_our_side(one.run))
+                        )
 
     async def _look(self, one: _Followed) -> bool:
         """Read the run over REST; False when that was not possible."""
@@ -236,6 +263,17 @@ class Follower:
             await asyncio.sleep(LOOK_AGAIN_S)
             one.resync.set()
             return False
+        if one.said_down:  # nothing else may be heard for long, and the session would run out of patience
+            await self._engine.tell(
+                one.session,
+                RunStarted(
+                    run=one.run,
+                    thread=view.thread,
+                    repository=one.place.repository,
+                    directory=one.place.directory,
+                    branch=one.place.branch,
+                ),
+            )
         one.down_since, one.said_down = None, False
         if self._stream is not None:
             for child in view.children:  # one that began before the stream was read: its asks must be heard at once
@@ -261,7 +299,7 @@ class Follower:
     def _start_over(self, one: _Followed) -> None:
         """What was handed out but not put on disk must be handed out again: a new view knows nothing of it."""
         old = one.view
-        one.view = RunView(old.run, old.thread, old.directory, old.messages, attempts=old.attempts)
+        one.view = RunView(old.run, old.thread, old.directory, old.messages, attempts=old.attempts, asks=one.asks)
         one.resync.set()
 
     def _let_go(self, one: _Followed) -> None:
@@ -278,6 +316,11 @@ class Follower:
             asyncio.get_running_loop().call_soon(one.task.cancel)
         if not self._followed:
             self._some.clear()
+
+
+def asks_of(phase: Working) -> tuple[AskId, ...]:
+    """The asks that a session thinks open."""
+    return tuple(open_ask.ask.ask for open_ask in phase.asks)
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event, within_s: float) -> None:

@@ -16,11 +16,12 @@ from dragoman.core.effects import Remind
 from dragoman.core.events import Event
 from dragoman.errors import LedgerError, Refusal, Theirs
 from dragoman.ids import HostId
-from dragoman.ledger import cleanup, effects, hosts, pools, read
+from dragoman.ledger import cleanup, effects, hosts, numbers, pools, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import Linear, open_linear
+from dragoman.metrics import Metrics
 from dragoman.opencode.sandbox import database_places
 from dragoman.opencode.server import ManagedServer
 from dragoman.opencode.settings import read_operator_configuration
@@ -31,6 +32,7 @@ from dragoman.runtime.follower import Follower
 from dragoman.runtime.links import Links
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.people import People
+from dragoman.runtime.stopwatch import Stopwatch
 from dragoman.runtime.tenant import Tenant
 from dragoman.runtime.workers import Perform, Recurs, Workers
 
@@ -50,6 +52,7 @@ class Service:
     def __init__(self, settings: Settings, *, keep_opencode: bool = True) -> None:
         self.settings = settings
         self._keep_opencode = keep_opencode
+        self.metrics = Metrics()
         self._open_at_end = False  # whether runs were under way when we stopped
         self._tasks: list[asyncio.Task[None]] = []
         self.fatal: asyncio.Future[BaseException] | None = None
@@ -86,8 +89,10 @@ class Service:
             trusted_dir=data / "repositories",
         )
         self.engine.listen(self.desk.told)
+        self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
+        self.engine.listen(self._stopwatch.told)
         self.follower = Follower(self.engine, self.agent_host)
-        people = People(self.linear, self.ledger, self.links.to)
+        self._people = People(self.linear, self.ledger, self.links.to)
         agent = AgentWork(
             self.engine,
             self.agent_host,
@@ -98,7 +103,7 @@ class Service:
             is_ours=self.tenant.is_ours,
         )
         performers: dict[Pool, Perform] = {
-            "linear": people.perform,
+            "linear": self._show,
             "agent": agent.perform,
             "abort": agent.perform,
             "timers": _timer,
@@ -109,6 +114,7 @@ class Service:
         for workers in self._workers:
             self._spawn("workers", workers.run())
         self._spawn("beat", self._beat())
+        self._spawn("loop", self.metrics.watch_loop())
         self._spawn("tenant", self.tenant.run())
         self._spawn("opencode", self.agent_host.run())
         _log.info("service.started", **settings.shown())
@@ -215,6 +221,11 @@ class Service:
             except Theirs as error:
                 _log.warning("beat.failed", error=str(error))
             await asyncio.sleep(BEAT_S)
+
+    async def _show(self, claimed: Claimed) -> Event | None:
+        event = await self._people.perform(claimed)
+        self._stopwatch.shown(claimed.effect)
+        return event
 
     async def _job(self, claimed: Claimed) -> Event | None:
         """What has to be done now and then: the ledger forgets what is old, batch by batch, turns in between."""

@@ -14,6 +14,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.applications import Starlette
 
+from dragoman import threads
 from dragoman.clock import Clock, SystemClock
 from dragoman.sim.agent import Agent
 from dragoman.sim.asgi import Receive, Scope, Send, TooLarge, header, read_body, send_json, send_whole, start
@@ -89,6 +90,7 @@ class Simulator:
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
+        self._threads: frozenset[int] = frozenset()  # the server's own
         self._answering = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -134,8 +136,10 @@ class Simulator:
                 http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_WITHIN_MS),
                 log_enabled=False,
             )
+            before = threads.foreign()
             self._serving = asyncio.create_task(self._server.serve())
             if await _answers(self.port, self._serving):
+                self._threads = threads.foreign() - before
                 return self
         await self.hooks.close()
         raise OSError(f"the simulator could not listen on {self.url}")
@@ -158,6 +162,7 @@ class Simulator:
         self._server.stop()  # type: ignore[no-untyped-call]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serving, _STOP_WITHIN_S)
+        await threads.gone(self._threads)
 
     def _wake(self, _: str | None) -> None:
         self._woken.set()

@@ -7,6 +7,8 @@ from dragoman.runtime.service import Service
 from dragoman.web import session_page
 from dragoman.web.asgi import Application, Receive, Scope, Send, send_text
 from dragoman.web.health import Health
+from dragoman.web.metrics import MetricsPage
+from dragoman.web.stats import StatsPage
 from dragoman.web.webhooks import LinearWebhook
 
 _log = logs.get("web")
@@ -17,7 +19,12 @@ class Door:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.webhook = LinearWebhook(service.engine, service.tenant, service.settings.webhook_secrets)
+        self.webhook = LinearWebhook(
+            service.engine,
+            service.tenant,
+            service.settings.webhook_secrets,
+            answered=service.metrics.ack.observe,
+        )
         self._session = session_page.SessionPage(service)
         health = Health(service, self.webhook.counts)
         self._routes: dict[str, Application] = {
@@ -25,6 +32,8 @@ class Door:
             "/health": health.of_service,
             "/healthz": health.of_process,
             "/readyz": health.readiness,
+            "/metrics": MetricsPage(service),
+            "/api/v1/stats": StatsPage(service),
             session_page.STYLE_PATH: self._session.style,
         }
 

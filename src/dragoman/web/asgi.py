@@ -13,6 +13,8 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from dragoman import threads
+
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,6 +59,7 @@ class HttpServer:
         self.port = port or free_port(host)
         self._task: asyncio.Task[None] | None = None
         self._server: Server | None = None
+        self._threads: frozenset[int] = frozenset()  # the server's own
         self._answering = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -83,12 +86,14 @@ class HttpServer:
             http1_settings=HTTP1Settings(header_read_timeout=self._header_ms),
             log_enabled=False,
         )
+        before = threads.foreign()
         self._task = asyncio.create_task(self._server.serve())
         async with asyncio.timeout(LISTEN_S):
             while not await self._listening():
                 if self._task.done():
                     raise OSError(f"cannot listen on {self.url}")
                 await asyncio.sleep(0.01)
+        self._threads = threads.foreign() - before
 
     async def stop(self) -> None:
         """Stop listening, once what is being answered has been answered; after STOP_S open requests are cut."""
@@ -102,6 +107,7 @@ class HttpServer:
             await asyncio.wait_for(self._task, 3.0)
         except TimeoutError:
             self._task.cancel()
+        await threads.gone(self._threads)
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._answering += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dragoman import logs
 from dragoman.core.events import Event
@@ -38,6 +38,7 @@ class LinearWebhook:
     secrets   any of them may have signed
     body_s    deadline for the body
     decide_s  deadline for deciding and storing; beyond it the ledger counts as away
+    answered  is told how many seconds each answer to a webhook took
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class LinearWebhook:
         *,
         body_s: float = BODY_S,
         decide_s: float = DECIDE_S,
+        answered: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._engine = engine
         self._tenant = tenant
         self._secrets = check_secrets(secrets)
         self._body_s = body_s
         self._decide_s = decide_s
+        self._answered = answered
         self.counts: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,6 +64,7 @@ class LinearWebhook:
         if scope["method"] != "POST":
             await send_text(send, 405, "POST only")
             return
+        began = time.monotonic()
         try:
             body = await read_body(scope["headers"], receive, self._body_s)
         except Disconnected:
@@ -75,6 +79,7 @@ class LinearWebhook:
             return
         status, text = await self._decide(scope, body)
         await send_text(send, status, text)
+        self._answered(time.monotonic() - began)
 
     async def _decide(self, scope: Scope, body: bytes) -> tuple[int, str]:
         try:

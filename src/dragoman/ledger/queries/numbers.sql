@@ -38,3 +38,7 @@ SELECT t.session, t.begun_at, t.first_shown_at, t.ended_at, t.outcome, t.asks, t
        json_extract(s.body, '$.value.creator.name')
 FROM turns AS t JOIN sessions AS s ON s.id = t.session
 WHERE t.begun_at >= ?;
+
+-- name: live_turns
+-- The turns that are under way.
+SELECT id, json_extract(body, '$.value.turns') FROM sessions WHERE live = 1;

@@ -127,7 +127,8 @@ class AgentWork:
             if await client.message(thread, workspace.directory, effect.message) is None:
                 text = prompts.follow_up(effect.prompt)
                 if thread != session.thread:
-                    text = await self._first_text(session, effect.prompt, workspace, notes)
+                    text = await self._first_text(session, effect.prompt, workspace)
+                text += "".join(f"\n\nAbout the workspace: {note}" for note in notes)
                 if await self._fenced(effect.run) is None:
                     return None
                 await client.prompt(
@@ -161,10 +162,9 @@ class AgentWork:
         title = f"{session.issue.key} {session.issue.title}" if session.issue else "Session"
         return await client.create_thread(workspace.directory, title, session.id)
 
-    async def _first_text(self, session: Session, prompt: Prompt, workspace: Workspace, notes: tuple[str, ...]) -> str:
+    async def _first_text(self, session: Session, prompt: Prompt, workspace: Workspace) -> str:
         history = await self._history(session)
-        text = prompts.first_prompt(session, prompt, history=history, workspace=workspace)
-        return text + "".join(f"\n\nAbout the workspace: {note}" for note in notes)
+        return prompts.first_prompt(session, prompt, history=history, workspace=workspace)
 
     async def _history(self, session: Session) -> list[Message]:
         """What was said before on the issue, oldest first, the newest of it: in earlier sessions, and in this one when
@@ -195,32 +195,46 @@ class AgentWork:
         client = await self._client(effect.run)
         if effect.tools:
             text = prompts.resumed(effect.note)
-            return await self._give(client, session, effect.run, effect.message, effect.part, text)
+            return await self._give(client, session, effect.run, effect.message, effect.part, text, effect.attempt)
         # No tool had started: the same message under the same ids wakes OpenCode's loop where it stopped.
         thread, directory = session.thread, session.workspace.directory
         with _refusals_end(effect.run):
             original = await client.message(thread, directory, effect.original)
-            text = "".join(part.text for part in original.parts if part.type == "text") if original else ""
+            parts = original.parts if original else []
+            text = "".join(part.text for part in parts if part.type == "text" and not part.synthetic)
             text = text or await self._text_again(session, effect.original)
             part = part_id(effect.original)
             await client.prompt(thread, directory, effect.original, part, text, self._model, self._agent)
-        if await self._fenced(effect.run) is None:
-            await stop_run(client, thread, directory, ABORT_S)
-        return None
+        return await self._went_on(client, effect.run, thread, directory, effect.attempt)
 
     async def _give(
-        self, client: OpenCode, session: Session, run: RunId, message: MessageId, part: PartId, text: str
+        self,
+        client: OpenCode,
+        session: Session,
+        run: RunId,
+        message: MessageId,
+        part: PartId,
+        text: str,
+        attempt: int = 0,
     ) -> Event | None:
-        """Put a message into the thread unless it is there."""
+        """Put a message into the thread unless it is there; `attempt` as RunStarted has it."""
         thread, directory = session.thread, session.workspace.directory if session.workspace else ""
         if thread is None:
             return None
         with _refusals_end(run):
             if await client.message(thread, directory, message) is None:
                 await client.prompt(thread, directory, message, part, text, self._model, self._agent)
-        if await self._fenced(run) is None:
+        return await self._went_on(client, run, thread, directory, attempt)
+
+    async def _went_on(
+        self, client: OpenCode, run: RunId, thread: AgentThread, directory: str, attempt: int
+    ) -> Event | None:
+        """Stop what the session has left; else say that OpenCode has it, if the session waits to hear that."""
+        session = await self._fenced(run)
+        if session is None:
             await stop_run(client, thread, directory, ABORT_S)
-        return None
+            return None
+        return goes_on(session, attempt)
 
     async def _text_again(self, session: Session, message: MessageId) -> str:
         """The text of a message that OpenCode lost: made again from the effect that first carried it."""
@@ -248,7 +262,8 @@ class AgentWork:
             except NotFound:
                 # Answered elsewhere, or OpenCode was restarted and forgot: the follower sees which.
                 _log.info("ask.gone", run=effect.run, ask=effect.ask)
-        return None
+        session = await self._fenced(effect.run)
+        return goes_on(session) if session is not None else None
 
     # ── a run ends ───────────────────────────────────────────────────────
     async def _abort(self, effect: AbortRun, claimed: Claimed) -> Event | None:
@@ -316,6 +331,26 @@ class AgentWork:
                 return await self._host.client()
         except Told as error:
             raise GivenUp(str(error), event=RunFailed(run=run, reason=str(error))) from error
+
+
+def goes_on(session: Session, attempt: int = 0) -> RunStarted | None:
+    """What ends a wait for OpenCode: it has answered. None when the session does not wait.
+
+    attempt  of a run that was set going again
+    """
+    phase, thread, place = session.phase, session.thread, session.workspace
+    if not isinstance(phase, Starting | Working) or thread is None or place is None:
+        return None
+    if not (attempt or phase.turn.waiting):
+        return None
+    return RunStarted(
+        run=phase.turn.run,
+        thread=thread,
+        repository=place.repository,
+        directory=place.directory,
+        branch=place.branch,
+        attempt=attempt,
+    )
 
 
 @contextmanager

@@ -1,0 +1,52 @@
+"""What must be true of every story when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dragoman.core.session import Session, live_turn
+from dragoman.ids import activity_id
+from dragoman.ledger import read
+from dragoman.ledger.tx import Tx
+from dragoman.sim.records import Activity
+
+
+def wrong_with(session: Session, rows: Sequence[Activity]) -> list[str]:
+    """What is wrong with what people saw of a session.
+
+    rows  all activities of the agent, those that have vanished included
+    """
+    finals = [row.id for row in rows if row.kind in ("response", "error")]
+    ended = session.turns - (live_turn(session) is not None)
+    problems = []
+    if finals != [activity_id(session.id, number) for number in range(1, ended + 1)]:
+        problems.append(f"{session.id}: {len(finals)} finals for {ended} turns that ended")
+    turn, begun = 1, True
+    for row in rows:
+        if row.id == activity_id(session.id, turn):
+            turn, begun = turn + 1, False
+        elif row.id == activity_id(session.id, turn, "begin"):
+            begun = True
+        elif not begun:
+            problems.append(f"{session.id}: after a final came {row.kind} “{said(row)[:80]}”")
+    return problems + [f"{session.id}: a blank {row.kind}" for row in rows if not said(row).strip()]
+
+
+def said(row: Activity) -> str:
+    """An activity as one text."""
+    if row.kind != "action":
+        return row.body
+    result = row.content.get("result")
+    return f"{row.content['action']} {row.content['parameter']}" + (f" → {result}" if result is not None else "")
+
+
+def all_sessions(tx: Tx) -> list[Session]:
+    """Every session in the ledger."""
+    known = [read.details(tx, one.id) for one in read.sessions(tx, limit=1_000)]
+    return [one.session for one in known if one is not None]
+
+
+def unfinished(tx: Tx) -> list[str]:
+    """What waits to be done, timers and housekeeping aside; and sessions with a turn under way."""
+    waiting = [f"{one.heads} {one.pool}" for one in read.backlog(tx) if one.pool not in ("timers", "system")]
+    return waiting + [str(one.id) for one in all_sessions(tx) if live_turn(one) is not None]

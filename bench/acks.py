@@ -52,9 +52,7 @@ def _burst(kind: str, data: Path, size: int, seconds: float) -> tuple[Load, floa
     deliveries = (_OF_OURS if ours else _DELIVERIES)[size]
     with _server(kind, data) as process:
         before = cpu_s(process.pid)
-        load = native.load(
-            process.port, servers.WEBHOOK, size, seconds=seconds, warm_s=WARM_S, deliveries=deliveries
-        )
+        load = native.load(process.port, servers.WEBHOOK, size, seconds=seconds, warm_s=WARM_S, deliveries=deliveries)
         used = cpu_s(process.pid) - before
     if load.refused or load.broken:
         raise Lost(f"{kind} at {size} connections refused {load.refused} and broke {load.broken} connections")
@@ -117,6 +115,8 @@ def _shown(
         )
     head = ["server", "connections", "acks/s", "range", "p50 ms", "p99 ms", "CPU µs each", "effects performed/s"]
     ratio_head = ["connections", "of the C limit", "target", "of verify only", "target", "p99 ms", "target"]
-    return table(f"Acknowledgements ({rounds} rounds of {seconds:g} s, medians)", head, rows) + "\n" + table(
-        "Acknowledgements, ratios", ratio_head, ratios
+    return (
+        table(f"Acknowledgements ({rounds} rounds of {seconds:g} s, medians)", head, rows)
+        + "\n"
+        + table("Acknowledgements, ratios", ratio_head, ratios)
     )

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +34,7 @@ from dragoman.ids import SessionId  # noqa: E402
 from dragoman.ledger import turns  # noqa: E402
 from dragoman.ledger.sqlite import SqliteLedger  # noqa: E402
 from dragoman.sim.records import AgentSession  # noqa: E402
-from dragoman.sim.script import Say  # noqa: E402
+from dragoman.sim.script import Part, Say  # noqa: E402
 from dragoman.sim.server import Simulator  # noqa: E402
 from dragoman.sim.stories import bash  # noqa: E402
 from tests.live.service import LiveService  # noqa: E402
@@ -58,22 +59,21 @@ class Chaos:
         self.killed: list[tuple[float, str]] = []
         self.late: list[str] = []
         self.failed_starts = 0
-        self._over = False
+        self._over = asyncio.Event()
         self._tokens = 0
         model = self.linear.model
         model.tell("short", [Say(text="A short answer.")], after=([Say(text="Another short answer.")],))
-        model.tell(
-            "work",
-            *([Say(text=f"Now {n}."), bash(f"sleep 0.4; echo {n} >> work.txt", f"Write {n}")] for n in range(4)),
-            [Say(text="Worked.")],
-        )
+        steps: list[Sequence[Part]] = [
+            [Say(text=f"Now {n}."), bash(f"sleep 0.4; echo {n} >> work.txt", f"Write {n}")] for n in range(4)
+        ]
+        model.tell("work", *steps, [Say(text="Worked.")])
 
     async def play(self) -> None:
         """Everything, to the end."""
         talkers = [asyncio.create_task(self._talk(random.Random(f"{self.seed}/{n}"))) for n in range(self.people)]
         try:
             await self._kill(random.Random(f"{self.seed}/killer"))
-            self._over = True
+            self._over.set()
             await asyncio.gather(*talkers)
         finally:
             for talker in talkers:
@@ -85,7 +85,9 @@ class Chaos:
         service = self.service
         for number in range(1, self.kills + 1):
             # Often soon after the last one: starting is the most delicate time.
-            await asyncio.sleep(chance.choice((chance.uniform(0.0, 1.5), chance.uniform(1.5, 9.0))))
+            await asyncio.sleep(
+                chance.choice((chance.uniform(0.0, 1.5), chance.uniform(1.5, 9.0), chance.uniform(6.0, 18.0)))
+            )
             victim = chance.choice(VICTIMS)
             if victim != "service":
                 victim = victim if self._kill_opencode(holder=victim == "holder") else "service"
@@ -113,12 +115,12 @@ class Chaos:
 
     # ── people ───────────────────────────────────────────────────────────
     async def _talk(self, chance: random.Random) -> None:
-        while not self._over:
+        while not self._over.is_set():
             story = chance.choice(STORIES)
             session = self._mention(story)
             await self._turn(session, story, chance)
             for _ in range(chance.choice((0, 0, 1, 2))):
-                if self._over:
+                if self._over.is_set():
                     return
                 self._say(session, chance.choice(("And now?", "[story=short] once more", "[story=slow] and slowly")))
                 await self._turn(session, "", chance)
@@ -126,14 +128,13 @@ class Chaos:
     async def _turn(self, session: AgentSession, story: str, chance: random.Random) -> None:
         """Answer what is asked until nothing is open any more; interfere as the story wants."""
         world = self.linear.world
-        if story in ("steer", "stop"):
-            if await self._sees_action(session):
-                await asyncio.sleep(chance.uniform(0.0, 1.5))
-                if story == "stop":
-                    self.told["stops"] += 1
-                    self.linear.people.stop(session.id)
-                else:
-                    self._say(session, "and mind the rain")
+        if story in ("steer", "stop") and await self._sees_action(session):
+            await asyncio.sleep(chance.uniform(0.0, 1.5))
+            if story == "stop":
+                self.told["stops"] += 1
+                self.linear.people.stop(session.id)
+            else:
+                self._say(session, "and mind the rain")
         deadline = time.monotonic() + TURN_S
         while time.monotonic() < deadline:
             stage = world.session(session.id).stage
@@ -195,7 +196,7 @@ class Chaos:
                 seen[heard.story, heard.step, heard.users].append(heard.at)
         wrong, excused = [], 0
         for (story, step, users), times in seen.items():
-            for before, after in zip(times, times[1:], strict=False):
+            for before, after in pairwise(times):
                 # The books are written a moment after the kill.
                 if any(before - 0.5 <= cut <= after for cut in cuts):
                     excused += 1

@@ -31,6 +31,7 @@ RATE = 200  # webhooks a second
 SECONDS = 20.0
 PATIENCE_S = 15.0  # for the last thoughts
 OPENCODE_S = 60.0
+_WEBHOOKS = int(RATE * SECONDS)
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _SESSION = re.compile(rb'"agentSessionId":"([0-9a-f-]{36})"')
 
@@ -43,6 +44,7 @@ class Seen:
     thought: dict[str, float] = field(default_factory=dict)
     ack_s: list[float] = field(default_factory=list)
     refused: int = 0
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Linear(asyncio.Protocol):
@@ -67,6 +69,8 @@ class _Linear(asyncio.Protocol):
             session = _SESSION.search(self._bytes, end, whole)
             if session is not None:
                 self._seen.thought.setdefault(session[1].decode(), time.monotonic())
+                if len(self._seen.thought) == _WEBHOOKS:
+                    self._seen.complete.set()
             del self._bytes[:whole]
             self._transport.write(self._reply)
 
@@ -138,7 +142,7 @@ async def _send_all(http: aiohttp.ClientSession, process: Process, seen: Seen) -
     url = f"http://127.0.0.1:{process.port}{servers.WEBHOOK}"
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
-        for number in range(int(RATE * SECONDS)):
+        for number in range(_WEBHOOKS):
             due = began + number / RATE
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             group.create_task(_send(http, url, due, seen))
@@ -157,9 +161,9 @@ async def _send(http: aiohttp.ClientSession, url: str, due: float, seen: Seen) -
 
 
 async def _last_thoughts(seen: Seen) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while len(seen.thought.keys() & seen.due.keys()) < len(seen.due) and time.monotonic() < until:
-        await asyncio.sleep(0.05)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            await seen.complete.wait()
 
 
 def _descendants(pid: int) -> list[int]:

@@ -73,7 +73,9 @@ def folder() -> Iterator[Path]:
 class Process:
     """A process that listens on `port`. `started_s` = from its start to its first accepted connection."""
 
-    def __init__(self, argv: Sequence[str], port: int, *, env: Mapping[str, str] | None = None, log: Path | None = None):
+    def __init__(
+        self, argv: Sequence[str], port: int, *, env: Mapping[str, str] | None = None, log: Path | None = None
+    ):
         self.port = port
         began = time.monotonic()
         output = log.open("ab") if log else subprocess.DEVNULL

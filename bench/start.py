@@ -16,14 +16,17 @@ def measure() -> str:
     """One table."""
     started, memory, share = [], [], []
     for _ in range(ROUNDS):
-        with folder() as data, canned_linear(data) as linear:
-            with service(data, f"http://127.0.0.1:{linear.port}") as process:
-                started.append(process.started_s)
-                time.sleep(IDLE_S)  # the look-ups of the start are over
-                memory.append(resident_mb(process.pid))
-                before = cpu_s(process.pid)
-                time.sleep(IDLE_S)
-                share.append((cpu_s(process.pid) - before) / IDLE_S * 100)
+        with (
+            folder() as data,
+            canned_linear(data) as linear,
+            service(data, f"http://127.0.0.1:{linear.port}") as process,
+        ):
+            started.append(process.started_s)
+            time.sleep(IDLE_S)  # the look-ups of the start are over
+            memory.append(resident_mb(process.pid))
+            before = cpu_s(process.pid)
+            time.sleep(IDLE_S)
+            share.append((cpu_s(process.pid) - before) / IDLE_S * 100)
     rows = [
         ["cold start to listening, s", f"{median(started):.2f}", verdict(median(started), 1.5, at_least=False)],
         ["idle RSS, MB", f"{median(memory):.0f}", verdict(median(memory), 90, at_least=False)],

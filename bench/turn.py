@@ -79,7 +79,11 @@ async def _turns(data: Path, readings: Sequence[inbound.Relevant]) -> tuple[floa
 
     async def open_session(one: inbound.Relevant) -> None:
         note = Delivery(
-            key=one.keys[0], kind="AgentSessionEvent", action="created", organization=one.organization, session=one.session
+            key=one.keys[0],
+            kind="AgentSessionEvent",
+            action="created",
+            organization=one.organization,
+            session=one.session,
         )
         await engine.receive(one.session, one.organization, one.event, keys=one.keys, delivery=note)
 

@@ -30,7 +30,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.ack = Histogram(
-            "dragoman_webhook_ack_seconds", "From a webhook's arrival until its answer.", registry=self.registry, buckets=_ACK_S
+            "dragoman_webhook_ack_seconds",
+            "From a webhook's arrival until its answer.",
+            registry=self.registry,
+            buckets=_ACK_S,
         )
         self.first_thought = Histogram(
             "dragoman_first_activity_seconds",

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from pathlib import Path
 
-_TASKS = Path("/proc/self/task")  # Linux; elsewhere we cannot know and wait a moment instead
+_TASKS = Path("/proc/self/task")  # Linux; elsewhere none are known, and we wait a moment instead
 _LOOK_EVERY_S = 0.005
 _BLIND_WAIT_S = 0.3
 
@@ -25,8 +25,8 @@ def foreign() -> frozenset[int]:
 
 
 async def gone(threads: frozenset[int], within_s: float = 2.0) -> bool:
-    """Wait until none of these runs; whether that was so within the time."""
-    if not _TASKS.is_dir():
+    """Wait until none of these runs, or a moment if none are known; whether that was so within the time."""
+    if not threads:
         await asyncio.sleep(_BLIND_WAIT_S)
         return True
     until = asyncio.get_running_loop().time() + within_s

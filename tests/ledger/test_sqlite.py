@@ -95,8 +95,14 @@ async def test_turns_that_wait_share_a_commit_and_keep_their_order(ledger: Sqlit
 
 
 async def test_a_turn_whose_caller_has_gone_is_not_run(ledger: SqliteLedger) -> None:
-    gate = threading.Event()
-    first = asyncio.ensure_future(ledger.turn(lambda _tx: gate.wait(10)))
+    gate, begun = threading.Event(), threading.Event()
+
+    def hold(_: Tx) -> None:
+        begun.set()
+        gate.wait(10)
+
+    first = asyncio.ensure_future(ledger.turn(hold))
+    await asyncio.to_thread(begun.wait, 10)  # the writer has its group: none of the following is in it
     abandoned = [asyncio.ensure_future(put(ledger, f"abandoned-{number}")) for number in range(300)]
     await asyncio.sleep(0)
     for one in abandoned:

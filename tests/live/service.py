@@ -61,7 +61,6 @@ class LiveService:
         self.log = folder / "service.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.command = [str(PROGRAM), "serve"]
         self.process: subprocess.Popen[bytes] | None = None
         self._servers: list[adopt.ServerState] = []  # every OpenCode that was ever seen, so that all can be ended
         (folder / "opencode.json").write_text(json.dumps({**(opencode or {}), **provider(linear)}), "utf-8")
@@ -96,21 +95,25 @@ class LiveService:
     # ── its life ─────────────────────────────────────────────────────────
     async def start(self, *, ready: bool = True) -> None:
         """Start it; `ready` waits for OpenCode too."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                env=self.environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self.run()
         await self.becomes(self._listens, START_S)
         for delivery in self.linear.hooks.deliveries:
             if delivery.state in ("waiting", "failed"):  # Linear's own retry may be half a minute away
                 self.linear.hooks.resend(delivery)
         if ready:
             await self.becomes(self._has_opencode, START_S)
+
+    def run(self) -> None:
+        """Start it, and wait for nothing."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(PROGRAM), "serve"],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     async def terminate(self, within_s: float = 10.0) -> float:
         """SIGTERM, and wait for its end; how long that took. Raises AssertionError when it takes longer."""
@@ -303,12 +306,9 @@ def _is_opencode(pid: int) -> bool:
 
 
 def running(words: str) -> list[int]:
-    """Processes whose command line holds these words, apart from the shells that only quote them."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and " ".join(command_line(int(entry.name))) == words:
-            found.append(int(entry.name))
-    return found
+    """Processes whose command line is exactly this; the shells that only quote it are none."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if " ".join(command_line(pid)) == words]
 
 
 def _decoded(line: str) -> dict[str, Any]:

@@ -74,12 +74,13 @@ async def test_sigterm_during_a_run_cuts_nothing(service: LiveService) -> None:
 
 async def test_opencode_is_killed_and_goes_on_where_it_was(service: LiveService) -> None:
     model = service.linear.model
+    command = f"sleep 4712{service.port}"  # nobody else's
     model.tell("thinking", [Pause(until="thinking"), Say(text="Thought through.")])
-    model.tell("cut", [bash("echo begun >> cut.txt; sleep 4712", "A long command")], [Say(text="Finished after all.")])
+    model.tell("cut", [bash(f"echo begun >> cut.txt; {command}", "A long command")], [Say(text="Finished after all.")])
     thinking = service.ask("[story=thinking] think about it")
     cut = service.ask("[story=cut] do it with care")
     await model.wait_for_request("think about it")
-    await becomes(lambda: running("sleep 4712"))
+    await becomes(lambda: running(command))
     old = service.kill_opencode()
     await service.becomes(lambda: asked(service, "think about it") == 2, 60)
     model.release("thinking")
@@ -94,7 +95,7 @@ async def test_opencode_is_killed_and_goes_on_where_it_was(service: LiveService)
     assert len([one for one in model.requests if TOLD in one.newest]) == 1
     assert (service.workspace(cut) / "cut.txt").read_text("utf-8") == "begun\n"
     assert [row for row in service.rows(cut, "thought") if "told to check its last step" in row.body]
-    assert running("sleep 4712") == []
+    assert running(command) == []
     assert service.server() != old
     assert adopt.family(old) == set()
 
@@ -108,3 +109,22 @@ async def test_both_are_killed_and_the_turn_still_ends_once(service: LiveService
     assert (await service.ends(session)).body == "The model's own words."
     assert adopt.family(old) == set()
     assert (service.workspace(session) / "steps.txt").read_text("utf-8") == "one\n"
+
+
+async def test_a_follow_up_keeps_the_conversation_also_after_a_restart(service: LiveService) -> None:
+    model = service.linear.model
+    model.tell("short", [Say(text="First answer.")], after=([Say(text="I heard: {newest}")],))
+    session = service.ask("[story=short] begin with apples")
+    await service.ends(session)
+    service.linear.people.follow_up(session.id, "go on with pears")
+    await service.ends(session, turns=2)
+    await service.terminate()
+    assert service.left() == {}
+    await service.start()
+    service.linear.people.follow_up(session.id, "end with plums")
+    assert "end with plums" in (await service.ends(session, turns=3)).body
+    heard = [request for request in model.requests if "plums" in request.newest and not request.utility]
+    assert len(heard) == 1
+    said = heard[0].users  # all messages of this thread: nothing was begun anew
+    assert len(said) == 3
+    assert all(word in text for word, text in zip(("apples", "pears", "plums"), said, strict=True))

@@ -58,12 +58,13 @@ async def test_without_a_sandbox_we_say_so_and_still_leave_nothing_behind(servin
         assert page["sandbox"].startswith("none")
         assert [problem for problem in page["problems"] if "sandbox" in problem]
         assert [line["level"] for line in service.lines("sandbox.absent")] == ["warning"]
-        service.linear.model.tell("wait", [bash("sleep 4713", "Wait")], [Say(text="Waited.")])
+        command = f"sleep 4713{service.port}"  # nobody else's
+        service.linear.model.tell("wait", [bash(command, "Wait")], [Say(text="Waited.")])
         session = service.ask("[story=wait] wait for long")
-        orphan = (await becomes(lambda: running("sleep 4713")))[0]
+        orphan = (await becomes(lambda: running(command)))[0]
         service.kill_opencode()  # its command goes on without it
         assert (await service.ends(session)).body == "Waited."
-        assert running("sleep 4713") == [], f"{orphan} outlived the server that started it"
+        assert running(command) == [], f"{orphan} outlived the server that started it"
         await service.terminate()
         assert service.left() == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import shutil
@@ -138,6 +139,10 @@ def kept_by_opencode(service: LiveService) -> str:
     return text
 
 
+def everybodys_command_lines() -> list[list[str]]:
+    return [command_line(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
 async def test_an_agent_that_looks_everywhere_finds_no_secret(service: LiveService) -> None:
     service.linear.model.tell("other", [Say(text=f"Between us: {SAID_ELSEWHERE}")])
     assert SAID_ELSEWHERE in (await service.ends(service.ask("[story=other] confide"))).body
@@ -171,7 +176,8 @@ async def test_an_adopted_opencode_sees_no_more_than_before(service: LiveService
 async def test_nothing_that_we_say_or_log_holds_a_secret(service: LiveService) -> None:
     session = next(iter(service.linear.world.sessions.values()))
     pages = [json.dumps(await service.get(path)) for path in ("/health", "/readyz")]
-    told = subprocess.run(
+    told = await asyncio.to_thread(
+        subprocess.run,
         [str(PROGRAM), "sessions", "show", session.id, "--json"],
         env=service.environment,
         cwd=service.folder,
@@ -183,9 +189,7 @@ async def test_nothing_that_we_say_or_log_holds_a_secret(service: LiveService) -
     ledger = "".join(
         path.read_bytes().decode("utf-8", "replace") for path in (service.folder / "ledger").iterdir() if path.is_file()
     )
-    processes = "\n".join(
-        " ".join(command_line(int(path.name))) for path in Path("/proc").iterdir() if path.name.isdigit()
-    )
+    processes = "\n".join(map(" ".join, everybodys_command_lines()))
     places_ = {
         "pages": "".join(pages),
         "log": service.log.read_text("utf-8"),

@@ -168,6 +168,13 @@ async def test_callers_wait_for_the_first_start() -> None:
         assert tended.host.sandbox_state == "bubblewrap"
 
 
+async def test_a_start_that_takes_very_long_is_an_outage_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_host, "FIRST_START_S", 0.02)
+    never_begun: Any = PretendServer()
+    with pytest.raises(OpenCodeDown, match="OpenCode is starting"):
+        await TendedServer(never_begun, lambda: False).client()
+
+
 async def test_a_start_that_fails_is_an_outage_until_one_works() -> None:
     async with Tended(PretendServer(failures=3)) as tended:
         with pytest.raises(OpenCodeDown, match="no such model"):

@@ -99,6 +99,17 @@ async def test_a_stop_between_two_attempts_ends_what_the_first_began(room: Room)
     assert len(room.thread(ONE).users()) == 1
 
 
+async def test_a_run_that_was_stopped_while_it_waited_for_a_place_makes_no_workspace(room: Room) -> None:
+    await room.open(ONE)
+    room.host.roomy = False
+    with pytest.raises(Postponed):
+        await room.perform("StartRun")
+    await room.stop(ONE)
+    assert await room.perform("StartRun") is None
+    assert room.desk.standing(await room.session(ONE)) is None
+    assert room.agent.requests == []
+
+
 async def test_a_stop_before_anything_began_touches_nothing(room: Room) -> None:
     await room.open(ONE)
     await room.stop(ONE)

@@ -131,9 +131,7 @@ async def test_an_opencode_that_is_away_is_told_after_a_while_and_the_cut_once_i
     assert len(room.thread(ONE).users()) == 2  # a tool had begun: the agent is told
 
 
-async def test_a_cut_is_told_once_however_long_the_resume_waits(
-    room: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cut_is_told_once_however_long_the_resume_waits(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lane may be held by a message of a person; a run that nobody has set going again was not cut again."""
     monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
     monkeypatch.setattr(inbound_module, "CUT_AFTER_S", 0.1)

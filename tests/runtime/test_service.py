@@ -211,11 +211,27 @@ async def test_the_ledger_forgets_what_is_old_in_batches_until_nothing_is_left(
 
 
 # ── the command ──────────────────────────────────────────────────────────
+@pytest.fixture(autouse=True)
+async def ended() -> AsyncIterator[None]:
+    """No process outlives its test, whatever went wrong."""
+    yield
+    for process in _processes:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    _processes.clear()
+
+
+_processes: list[asyncio.subprocess.Process] = []
+
+
 async def serve(folder: Path, **more: str) -> asyncio.subprocess.Process:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment_in(folder, **more)}
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *SERVE, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
+    _processes.append(process)
+    return process
 
 
 async def until_listening(process: asyncio.subprocess.Process) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dragoman.sim.faults import Fault
-from dragoman.sim.script import Ask, Say, Think, Use
+from dragoman.sim.script import Ask, Pause, Say, Think, Use
 from tests.stories.agent_script import Guarded
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage
@@ -52,7 +52,6 @@ def shown(kind: str, text: str) -> Reach:
 
 async def answer_all(stage: Stage, session: str, *, until: Callable[[], bool]) -> None:
     """Answer what the agent asks, once each, until something is true. A question that is open then stays open."""
-    answered = {row.id for row in stage.world.activities(session) if row.kind == "prompt"}
     done: set[str] = set()
 
     def look() -> bool:
@@ -64,7 +63,7 @@ async def answer_all(stage: Stage, session: str, *, until: Callable[[], bool]) -
             stage.people.answer(session, "once" if "May I" in asked.body else "One")
         return until()
 
-    await stage.until(look, f"the step (after {len(answered)} answers)")
+    await stage.until(look, "the step")
 
 
 LABELS: dict[str, Reach] = {
@@ -83,6 +82,7 @@ LABELS: dict[str, Reach] = {
     "permission, before it was given": agent_holds("permission_reply", after=False),
     "permission, after it was given": agent_holds("permission_reply", after=True),
     "a tool runs": shown("action", "wait tool"),
+    "the model looks for its last word": shown("action", "Ran wait tool →"),
     "final, before it was written": linear_holds("hang", content_type="response"),
     "final, after it was written": linear_holds("hang_after", content_type="response"),
 }
@@ -93,15 +93,18 @@ async def test_a_crash_loses_nothing_and_repeats_nothing(make_stage: MakeStage, 
     async with make_stage(apart=True) as stage:
         reach = LABELS[label]
         fault = reach.__dict__.get("fault")
-        stage.agent.plays("please", (Think(text="Hm."), PLAN), QUESTION, PUSH, TOOL, Say(text=OWN_WORDS))
-        if "tool" not in label:
-            stage.agent.release("tool")
+        last = (Pause(until="word"), Say(text=OWN_WORDS))
+        stage.agent.plays("please", (Think(text="Hm."), PLAN), QUESTION, PUSH, TOOL, last)
+        for gate in ("tool", "word"):
+            if gate not in label:
+                stage.agent.release(gate)
         if fault is not None:
             stage.linear.faults.order(fault)
         session = stage.mention()
         await reach(stage, session)
         await stage.kill()
-        stage.agent.release("tool")
+        for gate in ("tool", "word"):
+            stage.agent.release(gate)
         stage.linear.faults.clear()
         await stage.start()
         for delivery in stage.deliveries(session)[-1:]:  # what was not answered in time comes again

@@ -101,17 +101,6 @@ async def test_a_thread_that_vanishes_in_the_middle_of_a_run_is_said_and_the_nex
         assert await stage.final(session, 2) == ("response", "Anew.")
 
 
-async def test_an_answer_that_comes_while_opencode_is_away_still_reaches_it(make_stage: MakeStage) -> None:
-    async with make_stage() as stage:
-        stage.agent.plays("please", Ask(question="Which?", options=(("One", ""), ("Two", ""))), Say(text="{answer}"))
-        session = stage.mention()
-        await stage.until(lambda: stage.world.open_elicitation(session), "a question")
-        held = stage.agent.lose_reply("question_reply")
-        stage.people.answer(session, "Two")
-        await held.wait_reached()
-        assert '"Which?"="Two"' in (await stage.final(session))[1]
-
-
 async def test_an_answer_given_just_before_opencode_died_is_told_again(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", Ask(question="Which?", options=(("One", ""), ("Two", ""))), Say(text="Done so."))

@@ -12,24 +12,20 @@ WRITE = "agentActivityCreate"
 STEPS = ((Say(text="One."), Use(tool="bash", args={"command": "echo two"})), (Say(text="Three."),))
 
 
-@pytest.mark.parametrize("content_type", ["thought", "action", "response"])
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(kind="server_error", operation=WRITE, times=2),
-        Fault(kind="rate_limited", operation=WRITE, retry_after_s=0.3),
-        Fault(kind="too_many", operation=WRITE, retry_after_s=0.3),
-        Fault(kind="lose_reply", operation=WRITE),
+        Fault(kind="server_error", operation=WRITE, content_type="response", times=2),
+        Fault(kind="rate_limited", operation=WRITE, content_type="action", retry_after_s=0.3),
+        Fault(kind="too_many", operation=WRITE, content_type="thought", retry_after_s=0.3),
+        *(Fault(kind="lose_reply", operation=WRITE, content_type=kind) for kind in ("thought", "action", "response")),
     ],
-    ids=lambda fault: fault.kind,
+    ids=lambda fault: f"{fault.kind} {fault.content_type}",
 )
-async def test_what_linear_refuses_for_now_is_said_again_in_order_and_once(
-    make_stage: MakeStage, fault: Fault, content_type: str
-) -> None:
+async def test_what_linear_refuses_for_now_is_said_again_in_order_and_once(make_stage: MakeStage, fault: Fault) -> None:
     async with make_stage() as stage:
         stage.agent.plays("", *STEPS)
-        ordered = {name: getattr(fault, name) for name in ("kind", "operation", "times", "retry_after_s")}
-        stage.linear.faults.order(Fault(content_type=content_type, **ordered))
+        stage.linear.faults.order(fault)
         session = stage.mention()
         assert await stage.final(session) == ("response", "Three.")
         shown = stage.shown(session)

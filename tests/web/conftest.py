@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from dragoman import config
 from dragoman.core.limits import Rules
 from dragoman.ids import HostId, OrganizationId
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import open_linear
 from dragoman.runtime.engine import Engine
+from dragoman.runtime.service import Service
 from dragoman.runtime.tenant import Tenant
+from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 from dragoman.web.webhooks import LinearWebhook
 from tests.web.sockets import OLD_SECRET, ORGANIZATION, SECRET
@@ -37,6 +42,7 @@ class Doorway:
             connection.close()
 
 
+CANARY = "canary-5ecr3t&<x>"  # as it would look different on a page
 OpenDoorway = Callable[..., Awaitable[Doorway]]
 
 
@@ -67,3 +73,38 @@ async def open_doorway(tmp_path: Path) -> AsyncIterator[OpenDoorway]:
 @pytest.fixture
 async def door(open_doorway: OpenDoorway) -> Doorway:
     return await open_doorway()
+
+
+# ── a whole service ──────────────────────────────────────────────────────
+@pytest.fixture
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+async def service(tmp_path: Path, nobody: str) -> AsyncIterator[Service]:
+    (tmp_path / "dragoman.toml").write_text(
+        f'[[repositories]]\nname = "acme/shop"\nurl = "https://me:{quote(CANARY)}-r@host/x.git"\n'
+    )
+    environment = {
+        "DRAGOMAN_DATA_DIR": str(tmp_path / "data"),
+        "LINEAR_API_URL": nobody,
+        "LINEAR_ACCESS_TOKEN": f"{CANARY}-token",
+        "LINEAR_WEBHOOK_SECRET": f"{CANARY}-hook",
+        "OPENCODE_SESSION_API_URL": nobody.replace("//", f"//opencode:{quote(CANARY)}-pass@"),
+    }
+    running = Service(config.load(environment, folder=tmp_path))
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def url(service: Service) -> AsyncIterator[str]:
+    server = HttpServer(Door(service), host="127.0.0.1", port=0)
+    await server.start()
+    yield server.url
+    await server.stop()

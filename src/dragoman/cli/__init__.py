@@ -12,13 +12,17 @@ import dragoman
 # verb -> module; imported only when it is used, so that `--help` stays quick
 _VERBS: Mapping[str, str] = {
     "demo": "dragoman.cli.demo",
+    "replay": "dragoman.cli.replay",
     "serve": "dragoman.cli.serve",
     "sessions": "dragoman.cli.sessions",
+    "stats": "dragoman.cli.stats",
 }
 _HELP: Mapping[str, str] = {
     "demo": "Try it: a pretend Linear, the real OpenCode, no account.",
+    "replay": "Play an exported session again, decision by decision.",
     "serve": "Run the service between Linear and OpenCode.",
-    "sessions": "List sessions, or show one with its journal.",
+    "sessions": "List, show, watch or export sessions.",
+    "stats": "How turns went: outcomes, times, asks, tokens, cost.",
 }
 
 

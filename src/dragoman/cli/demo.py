@@ -80,9 +80,7 @@ async def _listening(port: int, serving: asyncio.Task[int]) -> None:
                 return
 
 
-def _environment(
-    folder: Path, linear: Simulator, repository: Path, *, model: str, port: int
-) -> Mapping[str, str]:
+def _environment(folder: Path, linear: Simulator, repository: Path, *, model: str, port: int) -> Mapping[str, str]:
     """What an operator would set, for this one."""
     opencode = folder / "opencode.json"
     opencode.write_text(json.dumps(_opencode_config(linear, scripted=not model)), encoding="utf-8")
@@ -176,7 +174,9 @@ def _verdict(world: World, session: str) -> int:
     kinds = {activity.content["type"] for activity in shown}
     missing = {"thought", "action", "elicitation", "response"} - kinds
     edits = [one for one in shown if one.content.get("action") == "Edited" and "stats.py" in one.content["parameter"]]
-    tests = [one for one in shown if "unittest" in one.content.get("parameter", "") and "OK" in one.content.get("result", "")]
+    tests = [
+        one for one in shown if "unittest" in one.content.get("parameter", "") and "OK" in one.content.get("result", "")
+    ]
     problems = [f"no {kind} was shown" for kind in sorted(missing)]
     if not edits:
         problems.append("no edit was shown")
@@ -218,5 +218,3 @@ def _line(activity: Activity) -> str:
         return f"{kind:<12}{content['action']} {content['parameter']}"
     body = " ".join(content.get("body", "").split())
     return f"{kind:<12}{body[:140]}"
-
-

@@ -43,7 +43,7 @@ def tell(line: JournalLine) -> Told:
     value = body_of(line).get("value")
     event: dict[str, Any] = value if isinstance(value, dict) else {}
     turn = str(event.get("run", "")).rpartition("/")[2]
-    return Told(turn=int(turn) if turn.isdigit() else None, what=plain(_what(line.kind, event)))
+    return Told(turn=int(turn) if turn.isascii() and turn.isdecimal() else None, what=plain(_what(line.kind, event)))
 
 
 def body_of(line: JournalLine) -> dict[str, Any]:
@@ -63,16 +63,20 @@ def plain(text: str) -> str:
 
 def _what(kind: str, event: dict[str, Any]) -> str:
     if kind == "TodosChanged":
-        todos = event.get("todos") or []
-        done = sum(1 for todo in todos if isinstance(todo, dict) and todo.get("status") == "completed")
+        todos = _rows(event.get("todos"))
+        done = sum(1 for todo in todos if todo.get("status") == "completed")
         return f"{done} of {len(todos)} done"
     if kind == "QuestionAsked":
-        return " / ".join(str(question.get("text", "")) for question in event.get("questions") or [])
+        return " / ".join(str(question.get("text", "")) for question in _rows(event.get("questions")))
     if kind in _FIELDS:
         found = [_reach(event, field) for field in _FIELDS[kind]]
     else:
         found = [f"{name}={_short(value)}" for name, value in event.items() if name not in _DULL]
     return " · ".join(_short(each) for each in found if each not in {None, ""})
+
+
+def _rows(value: Any) -> list[dict[str, Any]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def _reach(event: dict[str, Any], field: str) -> Any:

@@ -9,22 +9,24 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from dragoman import logs
+from dragoman import config, logs
+from dragoman.cli.export import FORMATS, Form, take, written
 from dragoman.cli.journal import body_of, plain, tell
 from dragoman.cli.ledger_file import fail, look
 from dragoman.core.session import Session, Status, live_turn
 from dragoman.ids import SessionId
-from dragoman.ledger import read
-from dragoman.ledger.read import Details, EffectLine, Line, Summary
+from dragoman.ledger import numbers, read
+from dragoman.ledger.read import Details, EffectLine, JournalLine, Line, Summary
 from dragoman.ledger.tx import Tx
 
 WIDTH = 100  # columns
+WATCH_S = 0.5  # between two looks at the journal
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs; times are seconds since the epoch.")
 
 
 @click.group("sessions")
 def command() -> None:
-    """List sessions, or show one with its journal.
+    """List, show, watch or export sessions.
 
     Needs only DRAGOMAN_DATA_DIR or SESSION_STORAGE_URL. Exit codes: 0, 1 not found or unreadable, 78 wrong settings.
     """
@@ -57,15 +59,67 @@ def show(session: str, as_json: bool) -> None:
 
     SESSION is its id, or the beginning of it.
     """
-    found = look(lambda tx: _find(tx, session))
-    if isinstance(found, list):
-        several = f"Several sessions begin with {session!r}: {', '.join(found)}" if found else None
-        fail(several or f"No session has the id {session!r}. `dragoman sessions list` shows those that there are.")
+    found = _chosen(session)
     if as_json:
         _print_json(_as_json(found))
         return
     for line in _shown(found):
         _print(line)
+
+
+@command.command("export")
+@click.argument("session")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="json",
+    show_default=True,
+    help="json or ndjson can be replayed.",
+)
+def export(session: str, form: Form) -> None:
+    """Write one session to standard output, whole: state, conversation, journal; secrets are masked.
+
+    SESSION is its id, or the beginning of it.
+    """
+    found = _chosen(session).summary.id
+    exported = look(lambda tx: take(tx, found, config.load_rules()))
+    click.echo(written(exported, form), nl=False)
+
+
+@command.command("watch")
+@click.argument("session")
+@click.option("--until-settled", is_flag=True, help="End when no turn is under way.")
+def watch(session: str, until_settled: bool) -> None:
+    """Follow one session's journal until interrupted.
+
+    SESSION is its id, or the beginning of it.
+    """
+    id_, seen, live = _chosen(session).summary.id, 0, True
+
+    def news(tx: Tx) -> tuple[list[JournalLine], bool]:
+        return read.journal_after(tx, id_, seen), id_ in numbers.live_turns(tx)
+
+    try:
+        while live or not until_settled:
+            lines, live = look(news)
+            for line in lines:
+                _print(_event(line).removeprefix("  "))
+                seen = line.n
+            live = live or len(lines) == read.LINES
+            if not lines:
+                time.sleep(WATCH_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _chosen(session: str) -> Details:
+    """The session that is meant; the process ends with a word when there is none, or several."""
+    found = look(lambda tx: _find(tx, session))
+    if isinstance(found, list):
+        several = f"Several sessions begin with {session!r}: {', '.join(found)}" if found else None
+        fail(several or f"No session has the id {session!r}. `dragoman sessions list` shows those that there are.")
+    return found
 
 
 def _find(tx: Tx, prefix: str) -> Details | list[SessionId]:
@@ -121,12 +175,13 @@ def _said(line: Line) -> str:
 
 
 def _journal(details: Details) -> list[str]:
-    lines = []
-    for line in details.journal:
-        told = tell(line)
-        turn = f"#{told.turn}" if told.turn is not None else ""
-        lines.append(f"  {_at(line.at):%m-%d %H:%M:%S}  {turn:<4} {line.kind:<16}  {told.what}")
-    return lines
+    return [_event(line) for line in details.journal]
+
+
+def _event(line: JournalLine) -> str:
+    told = tell(line)
+    turn = f"#{told.turn}" if told.turn is not None else ""
+    return f"  {_at(line.at):%m-%d %H:%M:%S}  {turn:<4} {line.kind:<16}  {told.what}"
 
 
 def _open(effect: EffectLine) -> str:

@@ -185,6 +185,12 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
     return LedgerPlace(url=url, secrets=tuple(secret for secret in found if secret))
 
 
+def load_rules(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Rules:
+    """Read only the rules of a session's life, as the file has them now; what is wrong with it is left out."""
+    sources, here = _open(environment, folder)
+    return table.read(sources, here).rules
+
+
 def _open(environment: Mapping[str, str] | None, folder: Path | None) -> tuple[Sources, Path]:
     here = folder or Path.cwd()
     return Sources(os.environ if environment is None else environment, here / DOTENV), here

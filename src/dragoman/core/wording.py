@@ -189,7 +189,7 @@ def permission_always(ask: PermissionAsked) -> str:
 
 def permission_answered(reply: str) -> str:
     """The acknowledgement of an answer to a permission."""
-    return {"once": "Allowed once.", "always": "Allowed, and from now on in this session."}.get(
+    return {"once": "Allowed once.", "always": "Allowed, and from now on until this work ends."}.get(
         reply, "Declined; I told the agent why."
     )
 

@@ -125,7 +125,9 @@ def counts(tx: Tx) -> Counts:
 def turns_since(tx: Tx, since: float) -> list[TurnLine]:
     """The turns that began since a moment, in no order."""
     names = TurnLine.__struct_fields__
-    return [TurnLine(**dict(zip(names, row, strict=True))) for row in tx.execute(_SQL["turns_since"], (since,)).fetchall()]
+    return [
+        TurnLine(**dict(zip(names, row, strict=True))) for row in tx.execute(_SQL["turns_since"], (since,)).fetchall()
+    ]
 
 
 def live_turns(tx: Tx) -> dict[SessionId, int]:

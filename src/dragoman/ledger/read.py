@@ -147,6 +147,12 @@ def journal(tx: Tx, session: SessionId, limit: int = LINES) -> list[JournalLine]
     return [JournalLine(n=n, at=at, kind=kind, body=body) for n, at, kind, body in rows]
 
 
+def journal_after(tx: Tx, session: SessionId, after: int = 0, limit: int = LINES) -> list[JournalLine]:
+    """The lines of the journal that come after number `after`, oldest first."""
+    rows = tx.execute(_SQL["journal_after"], (session, after, limit)).fetchall()
+    return [JournalLine(n=n, at=at, kind=kind, body=body) for n, at, kind, body in rows]
+
+
 def conversation(tx: Tx, session: SessionId, limit: int = LINES) -> list[Line]:
     """The newest lines of the conversation, oldest first."""
     rows = tx.execute(_SQL["conversation"], (session, limit)).fetchall()

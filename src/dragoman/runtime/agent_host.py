@@ -17,6 +17,7 @@ from dragoman.opencode.server import Endpoint, ManagedServer
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 15.0
 LOOK_S = 10.0  # between two looks at a server of somebody else
+FIRST_START_S = 15.0  # whoever asks for a server that is starting is told after this long that it is not up yet
 _log = logs.get("agent_host")
 
 
@@ -144,8 +145,9 @@ class TendedServer:
         return f"none: {self._server.sandbox_missing}" if self._server.sandbox_missing else "not started yet"
 
     async def client(self) -> OpenCode:
-        """A client of the running server; waits for the first start, which takes seconds."""
-        await self._known.wait()
+        """A client of the running server; waits a while for the first start, which takes seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._known.wait(), FIRST_START_S)
         if self._client is None:
             raise OpenCodeDown(self._why)
         return self._client

@@ -12,7 +12,7 @@ from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, choose_default
-from dragoman.repositories.naming import branch_name, session_ref
+from dragoman.repositories.naming import branch_name, session_ref, workspace_path
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import ensure_workspace, save_branch
 
@@ -69,6 +69,12 @@ class Desk:
         again = (MADE_ANEW,) if known is not None else ()
         notes = (*again, *made.notes, *((refreshed.note,) if refreshed.note else ()))
         return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), notes
+
+    def standing(self, session: Session) -> str | None:
+        """The directory of a workspace that was made for a session which has not heard of it; None when there is none."""
+        issue_key = session.issue.key if session.issue else None
+        place = workspace_path(self._workspaces_dir.absolute(), self._repository(session).name, session.id, issue_key)
+        return str(place) if place.is_dir() else None
 
     def _repository(self, session: Session) -> Repository:
         if session.workspace is not None:

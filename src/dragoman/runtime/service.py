@@ -89,7 +89,6 @@ class Service:
             trusted_dir=data / "repositories",
         )
         self.engine.listen(self.desk.told)
-        self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
         self.engine.listen(self._stopwatch.told)
         self.follower = Follower(self.engine, self.agent_host)
         self._people = People(self.linear, self.ledger, self.links.to)
@@ -167,6 +166,7 @@ class Service:
         try:
             await self.ledger.turn(effects.release_host, self.host)
             await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
+            self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
         except BaseException:
             await self.ledger.close()
             raise

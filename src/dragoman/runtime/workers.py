@@ -114,15 +114,25 @@ class Workers:
         if self._stopping:
             return 0.0  # told to stop meanwhile: these fall due again
         for one in claimed:
-            task = asyncio.create_task(self._do(one))
+            before = next((task for task, known in self._under_way.items() if known.n == one.n), None)
+            task = asyncio.create_task(self._do(one, before))
             self._under_way[task] = one
             task.add_done_callback(self._done)
         if len(claimed) == room:
             return LONGEST_NAP_S
         return LONGEST_NAP_S if due_in is None else min(LONGEST_NAP_S, max(0.0, due_in))
 
-    async def _do(self, claimed: Claimed) -> None:
+    async def _do(self, claimed: Claimed, before: asyncio.Task[None] | None) -> None:
+        """Perform it and tell the outcome.
+
+        before  an attempt of ours that is still under way though its claim has ended: the machine slept. Two at a time
+                could make the same thing twice, so it is ended first
+        """
         kind = type(claimed.effect).__name__
+        if before is not None:
+            _log.warning("claim.outlived", effect=kind, session=claimed.session, n=claimed.n)
+            before.cancel()
+            await asyncio.wait({before})
         try:
             await self._attempt(claimed, kind)
         except LedgerError as error:

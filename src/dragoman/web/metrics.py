@@ -74,9 +74,13 @@ def _of_ledger(counts: Counts | None) -> Iterator[Metric]:
     yield _one("ledger_up", "Whether the ledger could be read.", float(counts is not None))
     if counts is None:
         return
-    sessions = {status: counts.sessions.get(status, 0) for status in ("creating", "active", "completed", "error", "timeout")}
+    sessions = {
+        status: counts.sessions.get(status, 0) for status in ("creating", "active", "completed", "error", "timeout")
+    }
     yield _gauges("sessions", "Sessions by status.", "status", sessions)
-    yield _gauges("effect_age_seconds", "For how long the oldest thing to do could have been done.", "pool", counts.ages_s)
+    yield _gauges(
+        "effect_age_seconds", "For how long the oldest thing to do could have been done.", "pool", counts.ages_s
+    )
     yield _one("open_asks", "Permissions and questions that the agent waits on.", counts.open_asks)
     yield _one("starts_waiting", "Runs that wait to be started.", counts.starts_waiting)
     yield _counters("turns", "Turns that ended.", "outcome", counts.turns)

@@ -36,7 +36,9 @@ class SessionPage:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        pages = Environment(loader=PackageLoader("dragoman.web"), autoescape=select_autoescape(default=True))
+        pages = Environment(
+            loader=PackageLoader("dragoman.web"), autoescape=select_autoescape(default=True), finalize=_masked
+        )
         pages.filters["time"] = _time
         self._template = pages.get_template("session.html")
         self._style = (Path(__file__).parent / "static" / "session.css").read_bytes()
@@ -51,7 +53,7 @@ class SessionPage:
         try:
             details = await self._service.ledger.read(look.details, session)
         except LedgerError as error:
-            await send_text(send, 503, f"The ledger cannot be read at the moment: {error}")
+            await send_text(send, 503, logs.masked(f"The ledger cannot be read at the moment: {error}"))
             return
         if details is None:
             await send_text(send, 404, "This session is not known here (any more).")
@@ -65,7 +67,7 @@ class SessionPage:
     def _render(self, details: Details) -> str:
         waiting = [effect for effect in details.effects if effect.outcome is None and effect.kind != "Remind"]
         parked = [effect for effect in details.effects if effect.outcome == "parked"]
-        text = self._template.render(
+        return self._template.render(
             summary=details.summary,
             session=details.session,
             messages=details.messages,
@@ -75,13 +77,17 @@ class SessionPage:
             agent=self._service.settings.agent_name,
             style=STYLE_PATH,
         )
-        return logs.masked(text)
 
 
 async def _send(send: Send, body: bytes, kind: bytes) -> None:
     headers = [*_HEADERS, (b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _masked(value: object) -> object:
+    """Every value on its way into the page, before it is escaped: a secret would look different after that."""
+    return logs.masked(value) if type(value) is str else value
 
 
 def _time(at: float) -> str:

@@ -40,7 +40,9 @@ class StatsPage:
         except ValueError as error:
             await send_json(send, 400, {"error": str(error)})
         except (LedgerError, TimeoutError) as error:
-            await send_json(send, 503, {"error": f"The ledger cannot be read: {logs.masked(str(error)) or 'no answer in time'}"})
+            await send_json(
+                send, 503, {"error": f"The ledger cannot be read: {logs.masked(str(error)) or 'no answer in time'}"}
+            )
         else:
             await send_json(send, 200, found)
 

@@ -41,7 +41,7 @@ WHERE said.turn > 0
 GROUP BY said.session, said.turn;
 
 INSERT INTO tallies (name, label, amount)
-SELECT 'activities', lower(json_extract(body, '$.value.activity.type')) || ' ' || outcome, count(*)
+SELECT 'activities', replace(lower(json_extract(body, '$.value.activity.type')), 'failure', 'error') || ' ' || outcome, count(*)
 FROM effects WHERE kind = 'Post' AND done_at IS NOT NULL GROUP BY 2
 UNION ALL SELECT 'deliveries', verdict, count(*) FROM deliveries GROUP BY 2
 UNION ALL SELECT 'turns', outcome, count(*) FROM turns WHERE ended_at IS NOT NULL GROUP BY 2
@@ -65,7 +65,7 @@ CREATE TRIGGER activity_ended AFTER UPDATE OF done_at ON effects
 WHEN NEW.kind = 'Post' AND OLD.done_at IS NULL AND NEW.done_at IS NOT NULL
 BEGIN
   INSERT INTO tallies (name, label, amount)
-  VALUES ('activities', lower(json_extract(NEW.body, '$.value.activity.type')) || ' ' || NEW.outcome, 1)
+  VALUES ('activities', replace(lower(json_extract(NEW.body, '$.value.activity.type')), 'failure', 'error') || ' ' || NEW.outcome, 1)
   ON CONFLICT (name, label) DO UPDATE SET amount = amount + 1;
   UPDATE turns SET first_shown_at = NEW.done_at
   WHERE session = NEW.session AND first_shown_at IS NULL AND NEW.outcome = 'done'

@@ -16,6 +16,10 @@ SELECT n, at, kind, body FROM (
   SELECT n, at, kind, body FROM journal WHERE session = ? ORDER BY n DESC LIMIT ?
 ) AS newest ORDER BY n;
 
+-- name: journal_after
+-- The lines of a session's journal after one of them.
+SELECT n, at, kind, body FROM journal WHERE session = ? AND n > ? ORDER BY n LIMIT ?;
+
 -- name: conversation
 -- The newest lines of a session's conversation, oldest of them first.
 SELECT turn, at, role, text, author, linear_id, opencode_id, tokens, cost FROM (

@@ -310,12 +310,14 @@ class AgentWork:
         turn = live_turn(session)
         if turn is not None and turn.run != effect.run:
             return
+        directory = session.workspace.directory if session.workspace else self._desk.standing(session)
+        if directory is None:
+            return  # it never came as far as a workspace
         client = await self._client(effect.run)
-        workspace, _ = (session.workspace, ()) if session.workspace else await self._desk.workspace(session)
         with _refusals_end(effect.run):
-            thread = session.thread or await client.find_thread(workspace.directory, session.id)
-            if thread and await client.message(thread, workspace.directory, effect.message) is not None:
-                await stop_run(client, thread, workspace.directory, ABORT_S)
+            thread = session.thread or await client.find_thread(directory, session.id)
+            if thread and await client.message(thread, directory, effect.message) is not None:
+                await stop_run(client, thread, directory, ABORT_S)
 
     # ── small things ─────────────────────────────────────────────────────
     async def _fenced(self, run: RunId) -> Session | None:

@@ -212,7 +212,7 @@ class LiveService:
         return self.linear.people.mention(self.linear.people.create_issue(title).id, text)
 
     async def shows(
-        self, session: AgentSession, kind: str, text: str = "", *, count: int = 1, timeout_s: float = 40.0
+        self, session: AgentSession, kind: str, text: str = "", *, count: int = 1, timeout_s: float = 60.0
     ) -> Activity:
         """Wait until so many activities of that kind that hold `text` were posted, and return the last of them."""
 
@@ -226,7 +226,7 @@ class LiveService:
             shown = "\n".join(f"  {row.kind}: {row.content}"[:300] for row in self.rows(session))
             raise AssertionError(f"no {kind} {text!r} ×{count}; shown:\n{shown}\n{self.last_words()}") from None
 
-    async def ends(self, session: AgentSession, *, turns: int = 1, timeout_s: float = 40.0) -> Activity:
+    async def ends(self, session: AgentSession, *, turns: int = 1, timeout_s: float = 60.0) -> Activity:
         """Wait for the final activity of the session's turn of that number; there must be no more of them."""
 
         def found(_: object) -> list[Activity] | None:

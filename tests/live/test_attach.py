@@ -19,7 +19,7 @@ from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
 from tests.live.service import LiveService, becomes, free_port, provider
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 PASSWORD = "password-of-the-attached"
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from dragoman import threads
 from dragoman.opencode import adopt
 from dragoman.opencode.server import Endpoint, ManagedServer
 from dragoman.runtime import agent_host
 from dragoman.runtime.agent_host import TendedServer
 from dragoman.sim.script import Say
+from dragoman.sim.server import Simulator
 from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
 from tests.live.service import becomes, running
@@ -20,7 +23,7 @@ from tests.live.service import becomes, running
 
 @pytest.mark.needs_opencode
 @pytest.mark.needs_bubblewrap
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 async def test_a_resting_session_costs_no_instance_and_at_the_end_nothing_is_left(serving: Serving) -> None:
     async with serving() as service:
         assert (await service.get("/readyz"))["sandbox"] == "bubblewrap"
@@ -51,7 +54,7 @@ async def test_a_resting_session_costs_no_instance_and_at_the_end_nothing_is_lef
 
 
 @pytest.mark.needs_opencode
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 async def test_without_a_sandbox_we_say_so_and_still_leave_nothing_behind(serving: Serving) -> None:
     async with serving(settings={"DRAGOMAN_SANDBOX": "off"}) as service:
         page = await service.get("/readyz")
@@ -133,3 +136,12 @@ async def test_with_an_open_run_the_server_is_left_running_but_not_for_a_demo() 
         server.starts = 1
         await TendedServer(cast(ManagedServer, server), lambda: True, keep=keep).close()
         assert server.starts == left
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux tells of its threads")
+async def test_a_web_server_that_has_stopped_has_no_thread_left() -> None:
+    # One that comes back to Python while the interpreter ends takes the process down with it.
+    before = threads.foreign()
+    async with Simulator():
+        assert threads.foreign() - before
+    assert threads.foreign() - before == frozenset()

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.needs_opencode,
     pytest.mark.needs_bubblewrap,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(150),
+    pytest.mark.timeout(200),
 ]
 
 CLIENT_SECRET = "canary-client-secret-5b1d"

@@ -11,7 +11,7 @@ from dragoman.sim.script import Fail, Pause, Say
 from dragoman.sim.stories import bash
 from tests.live.service import LiveService, becomes, git, running
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(200)]
 
 
 async def test_a_mention_becomes_finished_work_on_disk(service: LiveService) -> None:

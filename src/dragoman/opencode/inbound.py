@@ -277,7 +277,7 @@ class RunView:
             if ask.sessionID not in idle:  # an aborted run leaves its permission in the list
                 pending.add(ask.id)
                 self._put_ask(ask)
-        if self.thread not in idle:  # else the run is over or was cut, and the end of the run says what becomes of its asks
+        if self.thread not in idle:  # else the run has ended or was cut, and that says what becomes of its asks
             for known in ({*self._asks} | self._open) - pending - self._fresh - self._closed:
                 self._close_ask(known)
         self._fresh.clear()
@@ -305,9 +305,8 @@ class RunView:
         for ask, raised in self._asks.items():
             self._open.add(ask)
             yield f"ask:{ask}", raised
-        if self._status.type != "idle":  # else it went with the run: its end or its being cut says what that means
-            for ask in sorted(self._closed & self._open):
-                yield f"gone:{ask}", AskGone(run=self.run, ask=AskId(ask))
+        for ask in sorted(self._closed & self._open):
+            yield f"gone:{ask}", AskGone(run=self.run, ask=AskId(ask))
 
     def _told_by(self, info: wire.MessageInfo, parts: list[wire.Part], *, followed: bool) -> Iterator[Fact]:
         last_tool = max((n for n, part in enumerate(parts) if part.type == "tool"), default=-1)

@@ -251,7 +251,9 @@ class Follower:
             client = await self._host.client()
             view.apply_snapshot(await client.snapshot(view.thread, view.directory, view.resync_from()))
         except NotFound:
-            reason = "OpenCode no longer knows this conversation. Write to me again and I begin a new one from our history."
+            reason = (
+                "OpenCode no longer knows this conversation. Write to me again and I begin a new one from our history."
+            )
             await self._engine.tell(one.session, RunFailed(run=one.run, reason=reason))
             return False
         except (OpenCodeDown, OpenCodeError, Told) as error:
@@ -333,5 +335,3 @@ async def _either(first: asyncio.Event, second: asyncio.Event, within_s: float) 
     finally:
         for wait in waits:
             wait.cancel()
-
-

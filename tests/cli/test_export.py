@@ -63,9 +63,9 @@ async def opened(ledger: SqliteLedger, text: str = "please fix it") -> None:
 
 async def settled(ledger: SqliteLedger, text: str = "please fix it") -> None:
     await opened(ledger, text)
-    place = {"repository": "acme/shop", "directory": "/w", "branch": "b"}
-    await hear(ledger, RunStarted(run=run_id(SESSION, 1), thread=AgentThread("ses_1"), **place))
-    await hear(ledger, RunFailed(run=run_id(SESSION, 1), reason="It cannot be done."))
+    run = run_id(SESSION, 1)
+    started = RunStarted(run=run, thread=AgentThread("ses_1"), repository="acme/shop", directory="/w", branch="b")
+    await hear(ledger, started, RunFailed(run=run, reason="It cannot be done."), RunAborted(run=run, verified=True))
 
 
 @pytest.mark.parametrize("form", ["json", "ndjson"])
@@ -99,20 +99,20 @@ async def test_replay_says_where_an_event_was_cut_and_is_exact_elsewhere(run: Ru
     text = run("sessions", "export", SESSION).stdout
     replayed = run("replay", "-", given=text)
     lines = replayed.stdout.splitlines()
-    assert [line.endswith("[texts of the stored event are cut]") for line in lines[:3]] == [True, False, False]
-    assert lines[3].startswith("1 event(s) were stored with long texts cut")
+    assert [line.endswith("[texts of the stored event are cut]") for line in lines[:4]] == [True, False, False, False]
+    assert lines[4].startswith("1 event(s) were stored with long texts cut")
     # The prompt is not part of a session that rests: so the end is the same all the same.
-    assert (lines[4], replayed.exit_code) == ("The end is exactly the stored session.", 0)
+    assert (lines[5], replayed.exit_code) == ("The end is exactly the stored session.", 0)
 
 
 async def test_replay_says_when_the_end_is_another(run: Run, ledger: SqliteLedger) -> None:
     await settled(ledger)
     whole = json.loads(run("sessions", "export", SESSION).stdout)
-    del whole["journal"][2]
+    del whole["journal"][3]
     replayed = run("replay", "-", given=json.dumps(whole))
     assert replayed.exit_code == 1
     assert "The end is not the stored session:" in replayed.stdout
-    assert "  phase: stored Resting(after='failed'), played Working(" in replayed.stdout
+    assert "  phase: stored Resting(after='failed'), played Stopping(" in replayed.stdout
 
 
 async def test_replay_skips_what_it_cannot_read_and_says_so(run: Run, ledger: SqliteLedger) -> None:
@@ -161,8 +161,8 @@ async def test_watch_goes_on_until_it_is_interrupted(run: Run, ledger: SqliteLed
 async def test_watch_of_a_session_at_rest_ends_at_once(run: Run, ledger: SqliteLedger) -> None:
     await settled(ledger)
     watched = run("sessions", "watch", SESSION, "--until-settled")
-    kinds = re.findall(r"SessionOpened|RunStarted|RunFailed", watched.stdout)
-    assert kinds == ["SessionOpened", "RunStarted", "RunFailed"]
+    kinds = re.findall(r"SessionOpened|RunStarted|RunFailed|RunAborted", watched.stdout)
+    assert kinds == ["SessionOpened", "RunStarted", "RunFailed", "RunAborted"]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ async def test_a_name_of_somebodys_choosing_is_no_formula_in_a_spreadsheet(run: 
 
 
 def _watching(folder: Path, *options: str) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-u", "-m", "dragoman", "sessions", "watch", SESSION, *options]
+    argv = [sys.executable, "-u", "-c", "from dragoman.cli import main; main()", "sessions", "watch", SESSION, *options]
     environment = {"PATH": os.environ["PATH"], "DRAGOMAN_DATA_DIR": str(folder), "HOME": str(folder)}
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment)

@@ -1,0 +1,128 @@
+"""`/metrics` and `/api/v1/stats` of a whole service: what they say when something is away, and to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Never
+
+import pytest
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from dragoman import config
+from dragoman.core.events import SessionOpened
+from dragoman.errors import LedgerError
+from dragoman.ids import OrganizationId, SessionId
+from dragoman.runtime.service import Service
+from dragoman.web import metrics
+from dragoman.web.app import Door
+from dragoman.web.asgi import HttpServer
+from dragoman.web.stats import is_loopback
+from tests.builders import a_prompt
+from tests.web.sockets import get
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """Give a service whose OpenCode and Linear are away."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    (tmp_path / "dragoman.toml").write_text('[[repositories]]\nname = "acme/shop"\nurl = "https://host/x.git"\n')
+    environment = {
+        "DRAGOMAN_DATA_DIR": str(tmp_path / "data"),
+        "LINEAR_API_URL": nobody,
+        "LINEAR_ACCESS_TOKEN": "a-token",
+        "LINEAR_WEBHOOK_SECRET": "a-secret",
+        "OPENCODE_SESSION_API_URL": nobody,
+    }
+    running = Service(config.load(environment, folder=tmp_path))
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def url(service: Service) -> AsyncIterator[str]:
+    server = HttpServer(Door(service), host="127.0.0.1", port=0)
+    await server.start()
+    yield server.url
+    await server.stop()
+
+
+async def scraped(url: str) -> dict[str, float]:
+    answer = await get(url, "/metrics")
+    assert answer.status == 200
+    families = text_string_to_metric_families(answer.body.decode())
+    return {
+        ":".join((sample.name, *sample.labels.values())): sample.value for one in families for sample in one.samples
+    }
+
+
+async def refused(*_: object) -> Never:
+    raise LedgerError("the disk is gone")
+
+
+async def test_what_is_away_is_told_and_what_waits_is_counted(service: Service, url: str) -> None:
+    await service.engine.receive(SessionId("one"), OrganizationId("acme"), SessionOpened(issue=None, prompt=a_prompt()))
+    numbers = await scraped(url)
+    assert numbers["dragoman_opencode_up"] == 0
+    assert numbers["dragoman_ledger_up"] == 1
+    assert numbers["dragoman_sessions:creating"] == 1
+    assert numbers["dragoman_sessions:timeout"] == 0
+    assert numbers["dragoman_effect_age_seconds:linear"] >= 0
+    assert numbers["process_resident_memory_bytes"] > 0
+
+
+async def test_a_ledger_that_cannot_be_read_leaves_its_numbers_out(
+    service: Service, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(service.ledger, "read", refused)
+        numbers = await scraped(url)
+        assert numbers["dragoman_ledger_up"] == 0
+        assert not [name for name in numbers if name.startswith("dragoman_sessions")]
+        assert (await get(url, "/api/v1/stats")).status == 503
+    monkeypatch.setattr(metrics, "KEPT_S", 0.0)
+    assert (await scraped(url))["dragoman_ledger_up"] == 1
+
+
+async def test_the_ledger_is_read_once_for_scrapes_within_a_second(
+    service: Service, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = service.ledger.read, 0
+
+    async def counting(*arguments: object) -> object:
+        nonlocal asked
+        asked += 1
+        return await read(*arguments)  # type: ignore[arg-type]  # passed on as they are
+
+    monkeypatch.setattr(metrics, "KEPT_S", 60.0)
+    monkeypatch.setattr(service.ledger, "read", counting)
+    await asyncio.gather(*(scraped(url) for _ in range(5)))
+    assert asked == 1
+
+
+@pytest.mark.parametrize("query", ["since=yesterday", "by=model", "by=team&by=user", "since=7"])
+async def test_a_wrong_question_about_statistics_is_told(url: str, query: str) -> None:
+    answer = await get(url, f"/api/v1/stats?{query}")
+    assert answer.status == 400
+    assert "by" in answer.json["error"] or "7d, 12h or 30min" in answer.json["error"]
+
+
+async def test_statistics_name_people_so_they_are_for_this_machine_only(service: Service, url: str) -> None:
+    assert (await get(url, "/api/v1/stats")).json["total"]["turns"] == 0
+    service.settings = replace(service.settings, host="0.0.0.0")
+    answer = await get(url, "/api/v1/stats")
+    assert (answer.status, "loopback" in answer.json["error"]) == (403, True)
+
+
+@pytest.mark.parametrize(
+    "host,expected",
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.1", False), ("box", False)],
+)
+def test_a_loopback_address_is_known(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

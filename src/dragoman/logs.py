@@ -108,7 +108,23 @@ def masked(text: str) -> str:
 
 def scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The processor that takes secrets out of every field."""
+    if _is_plain(event):
+        return event
     return {masked(key): _clean(value) for key, value in event.items()}
+
+
+def _is_plain(event: MutableMapping[str, Any]) -> bool:
+    """Whether a line holds nothing that could need masking. Nearly all lines do not, and there are many of them:
+    looking for each form in the whole line is several times cheaper than the pattern over each field."""
+    texts = []
+    for key, value in event.items():
+        if isinstance(value, str):
+            texts.append(value)
+        elif not isinstance(value, int | float | None):
+            return False
+        texts.append(key)
+    line = "\n".join(texts)
+    return not ("://" in line and "@" in line) and not any(form in line for form in _forms)
 
 
 def _clean(value: Any) -> Any:

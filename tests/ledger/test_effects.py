@@ -63,12 +63,12 @@ async def test_lanes_and_sessions_do_not_wait_for_one_another(ledger: SqliteLedg
     await queue(ledger, a_post("one"), a_start())
     await queue(ledger, a_post("two"), session=OTHER)
     assert [c.session for c in await claim(ledger)] == [SESSION, OTHER]
-    assert [c.effect for c in await claim(ledger, "agent")] == [a_start()]
+    assert [c.effect for c in await claim(ledger, "start")] == [a_start()]
 
 
 async def test_what_has_no_lane_overtakes(ledger: SqliteLedger) -> None:
     await queue(ledger, a_start(), ABORT, ABORT)
-    assert [c.effect for c in await claim(ledger, "agent")] == [a_start()]
+    assert [c.effect for c in await claim(ledger, "start")] == [a_start()]
     assert [c.effect for c in await claim(ledger, "abort")] == [ABORT, ABORT]
 
 
@@ -147,22 +147,38 @@ async def test_an_expired_claim_that_nobody_took_can_still_be_finished_once(
 async def test_the_start_of_a_hosts_only_process_frees_what_the_one_before_had_claimed(ledger: SqliteLedger) -> None:
     await queue(ledger, a_post("one"), a_start())
     await queue(ledger, a_post("two"), session=OTHER)
-    (one, two), (start,) = await claim(ledger, limit=2), await claim(ledger, "agent")
+    (one, two), (start,) = await claim(ledger, limit=2), await claim(ledger, "start")
     assert await ledger.turn(effects.release_host, HostId("host-b")) == 0
     assert await ledger.turn(effects.release_host, HOST) == 3
     assert [c.n for c in await claim(ledger)] == [one.n, two.n]
-    assert [c.n for c in await claim(ledger, "agent")] == [start.n]
+    assert [c.n for c in await claim(ledger, "start")] == [start.n]
     assert not await ledger.turn(effects.finish, one)
 
 
 async def test_only_the_sessions_host_may_touch_its_agent_and_anyone_may_write_to_linear(ledger: SqliteLedger) -> None:
     await queue(ledger, a_post("one"), a_start(), ABORT)
     other = HostId("host-b")
-    assert await claim(ledger, "agent", host=other) == []
+    assert await claim(ledger, "start", host=other) == []
     assert await claim(ledger, "abort", host=other) == []
-    assert await ledger.read(effects.next_due, "agent", other) is None
+    assert await ledger.read(effects.next_due, "start", other) is None
     assert len(await claim(ledger, "linear", host=other)) == 1
-    assert len(await claim(ledger, "agent")) == len(await claim(ledger, "abort")) == 1
+    assert len(await claim(ledger, "start")) == len(await claim(ledger, "abort")) == 1
+
+
+# ── what cannot be read ──────────────────────────────────────────────────
+@pytest.mark.parametrize("body", ["{", '{"v":1,"value":{"type":"Unheard"}}', '{"v":99,"value":{}}'])
+async def test_a_row_that_cannot_be_read_is_parked_and_everything_behind_it_goes_on(
+    ledger: SqliteLedger, body: str
+) -> None:
+    await queue(ledger, a_post("one"), a_post("two"), a_post("three"))
+    await queue(ledger, a_post("elsewhere"), session=OTHER)
+    spoil = "UPDATE effects SET body = ? WHERE n = 1"
+    await ledger.turn(lambda tx: tx.execute(spoil, (body,)) and None)
+    found = [claimed.effect for claimed in await claim(ledger, limit=2)]
+    assert sorted(str(effect) for effect in found) == sorted(str(a_post(words)) for words in ("two", "elsewhere"))
+    [parked] = await ledger.read(read.parked)
+    assert parked.n == 1
+    assert "a stored row" in (parked.error or "")
 
 
 # ── time ─────────────────────────────────────────────────────────────────

@@ -23,7 +23,7 @@ from tests.builders import HOST, a_final_post, a_fleeting_post, a_post, a_run, a
 
 LEASE_S = 10.0
 SESSIONS = [SessionId("s1"), SessionId("s2")]
-POOLS: list[Pool] = ["linear", "agent", "abort"]
+POOLS: list[Pool] = ["linear", "start", "abort"]
 
 
 def effect_of(kind: str, session: SessionId, number: int) -> Effect:

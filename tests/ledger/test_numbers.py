@@ -159,13 +159,13 @@ async def test_what_waits_ages_from_when_it_could_have_been_done(ledger: SqliteL
     await Telling(ledger, clock).hear(OPENED)
     clock.now += 5
     counted = await ledger.read(numbers.counts)
-    assert counted.ages_s == {"linear": 5.0, "agent": 5.0, "timers": 0.0}
+    assert counted.ages_s == {"linear": 5.0, "start": 5.0, "timers": 0.0}
     assert counted.starts_waiting == 1
-    [claimed] = await ledger.turn(effects.claim, "agent", host=HOST, limit=1, lease_s=60)
+    [claimed] = await ledger.turn(effects.claim, "start", host=HOST, limit=1, lease_s=60)
     assert (await ledger.read(numbers.counts)).starts_waiting == 0
     await ledger.turn(effects.retry, claimed, 60.0, "no")
     counted = await ledger.read(numbers.counts)
-    assert (counted.starts_waiting, counted.ages_s["agent"]) == (1, 5.0)
+    assert (counted.starts_waiting, counted.ages_s["start"]) == (1, 5.0)
 
 
 async def test_an_older_ledger_gets_its_turns_and_counts(

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from dragoman.core.effects import Effect
 from dragoman.core.session import Closed, Message, Phase, Resting, Session, Starting, Turn, Working
 from dragoman.ids import AgentThread, HostId, SessionId
-from dragoman.ledger import effects, read, turns
+from dragoman.ledger import effects, numbers, read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import HOST, a_post, a_reminder, a_run, a_session, a_start, a_step_to, a_tick, an_issue
 from tests.ledger.conftest import HeldClock
@@ -121,15 +123,33 @@ async def test_an_unknown_session_has_no_details(ledger: SqliteLedger) -> None:
     assert await ledger.read(read.details, SessionId("nobody")) is None
 
 
+@pytest.mark.parametrize("body", ["{", '{"v":99,"value":{}}'])
+async def test_a_session_that_cannot_be_read_does_not_hide_the_others(
+    ledger: SqliteLedger, clock: HeldClock, body: str
+) -> None:
+    story = Story(ledger, clock)
+    spoiled, whole = (a_session_in(WORKING, name, thread=f"ses_{name}") for name in ("one", "two"))
+    await story.tell(spoiled)
+    await story.tell(whole)
+    spoil = "UPDATE sessions SET body = ? WHERE id = ?"
+    await ledger.turn(lambda tx: tx.execute(spoil, (body, spoiled.id)) and None)
+    with capture_logs() as lines:
+        assert [session.id for session in await ledger.read(read.working_runs, HOST)] == [whole.id]
+        assert [session.id for session in await ledger.read(read.open_runs, HOST)] == [whole.id]
+    assert [(line["event"], line["session"]) for line in lines] == [("session.unreadable", spoiled.id)] * 2
+    assert set(await ledger.read(numbers.live_turns)) == {spoiled.id, whole.id}
+    assert (await ledger.read(numbers.counts)).open_asks == 0
+
+
 async def test_the_backlog_tells_what_is_overdue_and_how_old_it_is(ledger: SqliteLedger, clock: HeldClock) -> None:
     story = Story(ledger, clock)
     assert await ledger.read(read.backlog) == []
     session = a_session_in(WORKING, "one")
     await story.tell(session, a_post("one"), a_post("two"), a_start(session.id), a_reminder(600.0))
-    await ledger.turn(effects.claim, "agent", host=HOST, limit=1, lease_s=60)
+    await ledger.turn(effects.claim, "start", host=HOST, limit=1, lease_s=60)
     clock.now += 5
     assert sorted(await ledger.read(read.backlog), key=lambda one: one.pool) == [
-        read.Backlog(pool="agent", heads=1, overdue=0, oldest_s=5.0),
         read.Backlog(pool="linear", heads=1, overdue=1, oldest_s=5.0),
+        read.Backlog(pool="start", heads=1, overdue=0, oldest_s=5.0),
         read.Backlog(pool="timers", heads=1, overdue=0, oldest_s=5.0),
     ]

@@ -122,7 +122,7 @@ class Room:
         found: list[Claimed] = []
 
         async def there() -> bool:
-            pools: tuple[Pool, ...] = ("agent", "abort")
+            pools: tuple[Pool, ...] = ("start", "agent", "abort")
             for pool in pools:
                 self._waiting += await self.ledger.turn(effects.claim, pool, host=HOST, limit=50, lease_s=LEASE_S)
             found.extend(one for one in self._waiting if type(one.effect).__name__ == kind)

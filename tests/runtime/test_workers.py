@@ -7,10 +7,11 @@ import asyncio
 from dragoman.core.retry import TOO_OLD_S, backoff
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId
+from dragoman.ledger import numbers
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.runtime.engine import Engine
-from dragoman.runtime.workers import LONGEST_NAP_S, GivenUp, Postponed
+from dragoman.runtime.workers import LONGEST_NAP_S, GivenUp, Pointless, Postponed
 from tests.builders import a_post, a_session, a_tick
 from tests.runtime.conftest import HeldClock, StartWorkers
 from tests.runtime.lanes import (
@@ -51,6 +52,17 @@ async def test_a_lane_keeps_its_order_over_a_failure_and_others_go_on(
     await move(ledger, clock, 1.0)
     await until_outcome(ledger, "done", 2)
     assert performed.said == ["one", "elsewhere", "one", "two"]
+
+
+async def test_what_has_lost_its_point_is_dropped_and_its_lane_goes_on(
+    ledger: SqliteLedger, start: StartWorkers
+) -> None:
+    performed = Performed(lambda words, _: Pointless("the quota is kept for others") if words == "one" else None)
+    start(performed)
+    await queue(ledger, a_post("one"), a_post("two"))
+    await until_outcome(ledger, "dropped", 1)
+    await until_outcome(ledger, "done", 2)
+    assert (await ledger.read(numbers.counts)).activities == {("thought", "dropped"): 1, ("thought", "done"): 1}
 
 
 async def test_no_more_than_its_size_is_under_way(ledger: SqliteLedger, start: StartWorkers) -> None:

@@ -41,6 +41,26 @@ class ScriptedAgent:
         self._readers: set[asyncio.Queue[bytes | None]] = set()
         self._runner: web.AppRunner | None = None
         self._open: list[web.Request] = []
+        self._routes: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
+            "health": self._health,
+            "events": self._events,
+            "dispose": self._dispose,
+            "find_thread": self._find_thread,
+            "create_thread": self._create_thread,
+            "status": self._status,
+            "thread": self._thread,
+            "children": self._children,
+            "messages": self._messages,
+            "message": self._message,
+            "prompt": self._prompt,
+            "abort": self._abort,
+            "permissions": self._permissions,
+            "permission_reply": self._permission_reply,
+            "questions": self._questions,
+            "question_reply": self._question_reply,
+            "question_reject": self._question_reject,
+            "file": self._file,
+        }
 
     # ── what tests tell it ───────────────────────────────────────────────
     @property
@@ -146,9 +166,8 @@ class ScriptedAgent:
                 await hold.stand()
                 if request.transport is None or request.transport.is_closing():
                     return web.Response()  # whoever asked is gone: it was never carried out
-            answer: Callable[[web.Request], Awaitable[web.StreamResponse]] = getattr(self, f"_{label or 'page'}")
             try:
-                response = await answer(request)
+                response = await self._routes.get(label, self._page)(request)
             except web.HTTPNotFound as not_found:
                 response = web.Response(status=404, text=not_found.text, content_type="application/json")
             if hold is not None and hold.after:

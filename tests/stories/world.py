@@ -337,7 +337,8 @@ class Stage:
         late = [one.id for one in self.world.sessions.values() if one.first_sign_at and self.world.unresponsive(one)]
         problems += [f"{session} had no sign of life for ten seconds" for session in late]
         problems += [f"{place} holds a secret" for place, text in self._texts() if CANARY in text]
-        problems += [f"logged: {line[:1500]}" for line in self.logged().splitlines() if '"level": "error"' in line]
+        errors = [line for line in self.logged().splitlines() if '"level":"error"' in line.replace('": "', '":"')]
+        problems += [f"logged: {line[:1500]}" for line in errors]
         assert not problems, "\n".join([*problems, self.picture()])
 
     async def _sessions(self) -> list[Session]:

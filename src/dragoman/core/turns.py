@@ -32,7 +32,7 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
     draft.post("begin", Thought(body=first))
     remember_prompt(draft, prompt)
     if session.issue is not None and not session.issue_read:
-        draft.do(ReadIssue(run=run, issue=session.issue))
+        draft.do(ReadIssue(run=run, issue=replace(session.issue, description="")))  # only its id matters there
     else:
         start_run(draft, starting, prompt)
     draft.remind(HeartbeatDue(run=run), draft.rules.heartbeat_s)

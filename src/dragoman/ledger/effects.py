@@ -9,9 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from dragoman import logs
 from dragoman.core.activities import is_final, is_fleeting
 from dragoman.core.effects import Effect, Post, Remind, host_bound, lane_of
 from dragoman.core.session import Session
+from dragoman.errors import LedgerError
 from dragoman.ids import HostId, SessionId
 from dragoman.ledger import queries
 from dragoman.ledger.codec import decode_effect, encode
@@ -26,6 +28,7 @@ _SQL = queries.load("effects")
 _INSERT, _JOB_WAITS, _CLAIM, _END = _SQL["insert"], _SQL["job_waits"], _SQL["claim"], _SQL["end"]
 _ADVANCE, _DROP_FLEETING, _RETRY, _RENEW = _SQL["advance"], _SQL["drop_fleeting"], _SQL["retry"], _SQL["renew"]
 _RELEASE_HOST, _NEXT_DUE = _SQL["release_host"], _SQL["next_due"]
+_log = logs.get("ledger")
 
 
 class Claimed(Record):
@@ -109,19 +112,29 @@ def claim(tx: Tx, pool: Pool, *, host: HostId, limit: int, lease_s: float) -> li
 
     host     of the process that claims
     lease_s  how long nobody else may take them; `renew` in time
-    Fleeting activities that come up too late are dropped on the way.
+    Fleeting activities that come up too late are dropped on the way, and what this program cannot read is parked: one
+    such row must not keep everything behind it from being done.
     """
     claimed: list[Claimed] = []
     while room := limit - len(claimed):
         token, until = secrets.token_hex(8), tx.now + lease_s
         parameters = (token, host, until, pool, host_key(pool, host), tx.now, room)
         rows = tx.execute(_CLAIM, parameters).fetchall()
-        dropped = False
-        for n, session, lane, row_pool, _kind, created_at, attempts, expires_at, body in rows:
+        ended = False
+        for n, session, lane, row_pool, kind, created_at, attempts, expires_at, body in rows:
             if expires_at is not None and expires_at <= tx.now:
                 tx.execute(_END, (tx.now, "dropped", None, n, token))
                 _advance(tx, session, lane)
-                dropped = True
+                ended = True
+                continue
+            try:
+                effect = decode_effect(body)
+            except LedgerError as error:
+                _log.error("effect.unreadable", n=n, effect=kind, session=session, error=str(error))
+                tx.execute(_END, (tx.now, "parked", str(error)[:ERROR_LIMIT], n, token))
+                if lane is not None:
+                    _advance(tx, session, lane)
+                ended = True
                 continue
             claimed.append(
                 Claimed(
@@ -129,14 +142,14 @@ def claim(tx: Tx, pool: Pool, *, host: HostId, limit: int, lease_s: float) -> li
                     session=session,
                     lane=lane,
                     pool=row_pool,
-                    effect=decode_effect(body),
+                    effect=effect,
                     attempts=attempts,
                     token=token,
                     until=until,
                     created_at=created_at,
                 )
             )
-        if not dropped:
+        if not ended:
             break
     return sorted(claimed, key=lambda one: one.n)
 
@@ -167,6 +180,11 @@ def release_host(tx: Tx, host: HostId) -> int:
 def finish(tx: Tx, claimed: Claimed) -> bool:
     """It is done; False when the claim was lost, and then nothing changed."""
     return _end(tx, claimed, "done", None)
+
+
+def drop(tx: Tx, claimed: Claimed) -> bool:
+    """It has lost its point and was not done; False when the claim was lost."""
+    return _end(tx, claimed, "dropped", None)
 
 
 def park(tx: Tx, claimed: Claimed, error: str) -> bool:

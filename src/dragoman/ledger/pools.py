@@ -21,10 +21,10 @@ from dragoman.core.effects import (
 )
 from dragoman.record import Record
 
-Pool = Literal["linear", "agent", "abort", "timers", "system"]
+Pool = Literal["linear", "start", "agent", "abort", "timers", "system"]
 
 # Effects of these pools carry the host of their session and are claimed by that host alone.
-HOST_POOLS: frozenset[Pool] = frozenset({"agent", "abort"})
+HOST_POOLS: frozenset[Pool] = frozenset({"start", "agent", "abort"})
 
 # In the `host` column: whichever host comes first.
 ANY_HOST = ""
@@ -46,7 +46,9 @@ def pool_of(effect: Effect) -> Pool:
     match effect:
         case Post() | ShowPlan() | ReadIssue() | BeginIssue():
             return "linear"
-        case StartRun() | SteerRun() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
+        case StartRun():
+            return "start"  # it may wait minutes for git; what is said to a running agent must not wait for that
+        case SteerRun() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
             return "agent"
         case AbortRun():
             return "abort"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
+from dragoman import logs
 from dragoman.core.effects import Effect
 from dragoman.core.session import Session, Status
+from dragoman.errors import LedgerError
 from dragoman.ids import HostId, IssueId, OrganizationId, SessionId
 from dragoman.ledger import queries
 from dragoman.ledger.codec import decode_effect, decode_session
@@ -16,6 +19,7 @@ from dragoman.record import Record
 LINES = 1_000  # of a journal, of a conversation, of effects that are shown at once
 
 _SQL = queries.load("read")
+_log = logs.get("ledger")
 
 
 class Summary(Record):
@@ -186,8 +190,7 @@ def stats(tx: Tx) -> Stats:
 
 def open_runs(tx: Tx, host: HostId) -> list[Session]:
     """The sessions of `host` with a turn under way and an agent thread."""
-    found = [decode_session(body) for (body,) in tx.execute(_SQL["open_runs"], (host,)).fetchall()]
-    return [session for session in found if session.thread is not None]
+    return [session for session in _readable(tx, "open_runs", host) if session.thread is not None]
 
 
 def places(tx: Tx, host: HostId) -> list[SessionId]:
@@ -197,19 +200,17 @@ def places(tx: Tx, host: HostId) -> list[SessionId]:
 
 def working_runs(tx: Tx, host: HostId) -> list[Session]:
     """The sessions of `host` that OpenCode works for, whole: what the follower follows."""
-    return [decode_session(body) for (body,) in tx.execute(_SQL["working_runs"], (host,)).fetchall()]
+    return _readable(tx, "working_runs", host)
 
 
 def effects_of(tx: Tx, session: SessionId) -> list[Effect]:
     """What was decided for the agent in a session, done or not, oldest first."""
-    found = [decode_effect(body) for (body,) in tx.execute(_SQL["effects_of"], (session,)).fetchall()]
-    return [effect for effect in found if not isinstance(effect, Job)]
+    return _readable_effects(tx, "effects_of", session)
 
 
 def lane_of_people(tx: Tx, session: SessionId) -> list[Effect]:
     """What still waits to be shown in a session, oldest first."""
-    found = [decode_effect(body) for (body,) in tx.execute(_SQL["lane_of_people"], (session,)).fetchall()]
-    return [effect for effect in found if not isinstance(effect, Job)]
+    return _readable_effects(tx, "lane_of_people", session)
 
 
 def live_sessions_of(tx: Tx, organization: OrganizationId) -> list[SessionId]:
@@ -250,6 +251,27 @@ def deliveries(tx: Tx, limit: int = 50) -> list[DeliveryLine]:
         )
         for at, key, kind, action, organization, session, verdict in rows
     ]
+
+
+def _readable(tx: Tx, name: str, host: HostId) -> list[Session]:
+    """The sessions that a query finds. One that this program cannot read must not hide the others."""
+    found = []
+    for id_, body in tx.execute(_SQL[name], (host,)).fetchall():
+        try:
+            found.append(decode_session(body))
+        except LedgerError as error:
+            _log.error("session.unreadable", session=id_, error=str(error))
+    return found
+
+
+def _readable_effects(tx: Tx, name: str, session: SessionId) -> list[Effect]:
+    """The same for effects; whoever claims an unreadable one logs it."""
+    found: list[Effect] = []
+    for (body,) in tx.execute(_SQL[name], (session,)).fetchall():
+        with suppress(LedgerError):
+            if not isinstance(effect := decode_effect(body), Job):
+                found.append(effect)
+    return found
 
 
 def _summary(row: Any) -> Summary:

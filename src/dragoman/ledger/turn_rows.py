@@ -32,6 +32,10 @@ def keep_turns(tx: Tx, before: Session | None, event: Event, decided: Step) -> N
         if isinstance(event, PermissionAsked | QuestionAsked) and after is not before and was is not None:
             tx.execute(_ASK, (after.id, was))
         return
+    if was is None and after.turns == is_ == known + 1:  # the usual beginning, on the way to an acknowledgement
+        shown = next((effect.id for effect in decided.effects if isinstance(effect, Post)), None)
+        tx.execute(_BEGIN, (after.id, is_, tx.now, shown))
+        return
     begun = range(known + 1, after.turns + 1)
     posts = [effect for effect in decided.effects if isinstance(effect, Post)]
     finals = [at for at, post in enumerate(posts) if is_final(post.activity)]

@@ -24,6 +24,7 @@ from dragoman.ledger.turns import Delivery, Outcome
 from dragoman.ledger.tx import Tx
 
 HOUR_S = 3600.0
+FLOOD = 16  # deliveries under way at a time; at 200 a second there are two or three
 _log = logs.get("engine")
 
 
@@ -45,6 +46,7 @@ class Engine:
         self._rules = rules
         self._crowd = crowd
         self._listeners: list[Listener] = []
+        self._arriving = 0
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called after each turn, in the event loop."""
@@ -67,17 +69,26 @@ class Engine:
         def new() -> Session:
             return Session(id=session, organization=organization, host=self.host)
 
-        outcome = await self.ledger.turn(
-            turns.receive,
-            session,
-            event,
-            keys=keys,
-            new=new,
-            gather=self._gather,
-            delivery=delivery,
-            turn_of=self._step,
-        )
+        self._arriving += 1
+        try:
+            outcome = await self.ledger.turn(
+                turns.receive,
+                session,
+                event,
+                keys=keys,
+                new=new,
+                gather=self._gather,
+                delivery=delivery,
+                turn_of=self._step,
+            )
+        finally:
+            self._arriving -= 1
         return self._told(event, outcome)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether so many deliveries wait for their answer that other work should step aside for a moment."""
+        return self._arriving >= FLOOD
 
     async def tell(self, session: SessionId, event: Event, *, keys: Sequence[str] = ()) -> Outcome:
         """Hear something of a session that must be known already."""
@@ -102,6 +113,10 @@ class Engine:
             return False
         self._told(event, outcome)
         return True
+
+    async def drop(self, claimed: Claimed) -> bool:
+        """End an effect that has lost its point, undone; False when somebody else holds it by now."""
+        return await self.ledger.turn(effects.drop, claimed)
 
     async def finish_and_repeat(self, claimed: Claimed, after_s: float) -> bool:
         """End a job and queue it anew; False when somebody else holds it by now."""

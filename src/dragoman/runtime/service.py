@@ -39,7 +39,7 @@ from dragoman.runtime.workers import Perform, Recurs, Workers
 BEAT_S = 10.0
 CLEANUP_S = 3_600.0
 STOP_S = 5.0  # for what is under way at SIGTERM
-_SIZES: dict[Pool, int] = {"linear": 32, "agent": 16, "abort": 16, "timers": 8, "system": 1}
+_SIZES: dict[Pool, int] = {"linear": 32, "start": 8, "agent": 16, "abort": 16, "timers": 8, "system": 1}
 _log = logs.get("service")
 
 
@@ -103,6 +103,7 @@ class Service:
         )
         performers: dict[Pool, Perform] = {
             "linear": self._show,
+            "start": agent.perform,
             "agent": agent.perform,
             "abort": agent.perform,
             "timers": _timer,

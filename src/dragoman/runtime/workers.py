@@ -7,6 +7,7 @@ again after a crash: performers know that.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from dragoman import logs
@@ -23,6 +24,8 @@ from dragoman.runtime.engine import Engine
 LEASE_S = 30.0
 LONGEST_NAP_S = 5.0  # another process may have inserted something: look again now and then
 LEDGER_DOWN_NAP_S = 0.5
+STEP_ASIDE_S = 0.5
+PROMPT_POOLS: frozenset[Pool] = frozenset({"abort", "timers"})
 BROKEN_ATTEMPTS = 5  # how often an effect that makes us fail is tried before it is parked
 
 _log = logs.get("workers")
@@ -48,6 +51,10 @@ class GivenUp(Exception):
         self.event = event
 
 
+class Pointless(Exception):
+    """Not done, and later it would be of no use: a fleeting activity that has to stand back."""
+
+
 class Recurs(Exception):
     """Done, and to be done again `after_s` from now. Only for jobs."""
 
@@ -71,6 +78,7 @@ class Workers:
         self._woken = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._stopping = False
+        self._took_at = 0.0
         engine.ledger.on_commit(self._wake)
 
     async def run(self) -> None:
@@ -78,6 +86,7 @@ class Workers:
         renewing = asyncio.create_task(self._renew())
         try:
             while not self._stopping:
+                await self._step_aside()
                 self._woken.clear()
                 try:
                     nap = await self._take()
@@ -99,8 +108,18 @@ class Workers:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
+    async def _step_aside(self) -> None:
+        """In a flood of deliveries their answers come first: Linear waits for them five seconds, and for a first thought
+        ten. What people are waiting to see ended (aborts, timers) is not held up, and the rest for half a second only."""
+        if self._pool in PROMPT_POOLS:
+            return
+        until = self._took_at + STEP_ASIDE_S
+        while self._engine.flooded and not self._stopping and time.monotonic() < until:
+            await asyncio.sleep(STEP_ASIDE_S / 20)
+
     async def _take(self) -> float:
         """Claim what there is room for; how long to sleep then."""
+        self._took_at = time.monotonic()
         room = self._size - len(self._under_way)
         if room <= 0:
             return LONGEST_NAP_S
@@ -145,6 +164,9 @@ class Workers:
             event = await self._perform(claimed)
             await engine.finish(claimed, event)
             _log.debug("effect.done", effect=kind, session=claimed.session, n=claimed.n, attempts=claimed.attempts)
+        except Pointless as why:
+            await engine.drop(claimed)
+            _log.debug("effect.dropped", effect=kind, session=claimed.session, n=claimed.n, why=str(why))
         except Recurs as done:
             await engine.finish_and_repeat(claimed, done.after_s)
         except Postponed as put_off:

@@ -17,12 +17,12 @@ SELECT name, label, amount FROM tallies ORDER BY name, label;
 
 -- name: open_asks
 -- What the agent waits on people for.
-SELECT coalesce(sum(json_array_length(body, '$.value.phase.asks')), 0)
+SELECT coalesce(sum(json_array_length(CASE WHEN json_valid(body) THEN body END, '$.value.phase.asks')), 0)
 FROM sessions WHERE live = 1 AND phase = 'Working';
 
 -- name: starts_waiting
 -- Runs that wait to be started: the queue that people see.
-SELECT count(*) FROM effects WHERE pool = 'agent' AND head = 1 AND kind = 'StartRun' AND claim IS NULL;
+SELECT count(*) FROM effects WHERE pool = 'start' AND head = 1 AND kind = 'StartRun' AND claim IS NULL;
 
 -- name: ages
 -- For each pool, since when its oldest unfinished effect could have been done. Only what waits for its time on purpose
@@ -41,4 +41,4 @@ WHERE t.begun_at >= ?;
 
 -- name: live_turns
 -- The turns that are under way.
-SELECT id, json_extract(body, '$.value.turns') FROM sessions WHERE live = 1;
+SELECT id, coalesce(json_extract(CASE WHEN json_valid(body) THEN body END, '$.value.turns'), 0) FROM sessions WHERE live = 1;

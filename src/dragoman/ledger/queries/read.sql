@@ -42,7 +42,7 @@ SELECT status, count(*) FROM sessions GROUP BY status;
 
 -- name: open_runs
 -- The sessions of a host that have a turn under way.
-SELECT body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
+SELECT id, body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
 
 -- name: places
 -- The sessions of a host that OpenCode works for.
@@ -50,7 +50,7 @@ SELECT id FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
 
 -- name: working_runs
 -- The same, whole.
-SELECT body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
+SELECT id, body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
 
 -- name: sessions_of_issue
 -- The newest sessions of an issue.
@@ -71,7 +71,7 @@ SELECT at, key, type, action, organization, session, verdict FROM deliveries ORD
 
 -- name: effects_of
 -- What was decided for the agent in a session, done or not, oldest first.
-SELECT body FROM effects WHERE session = ? AND pool = 'agent' ORDER BY n;
+SELECT body FROM effects WHERE session = ? AND pool IN ('start', 'agent') ORDER BY n;
 
 -- name: live_sessions_of
 -- The sessions of an organization that have a turn under way.

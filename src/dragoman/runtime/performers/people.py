@@ -17,6 +17,7 @@ from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import Linear, priority_of
 from dragoman.linear.governor import Dropped, Priority
 from dragoman.linear.outbound import Link
+from dragoman.runtime.workers import Pointless
 
 ISSUE_S = 3.0  # the run waits for the branch name no longer than this
 _log = logs.get("people")
@@ -34,7 +35,7 @@ class People:
         self._link_to = link_to
 
     async def perform(self, claimed: Claimed) -> Event | None:
-        """Perform one effect. Raises LinearError."""
+        """Perform one effect. Raises LinearError, Pointless."""
         effect, session = claimed.effect, claimed.session
         if session is None:
             return None
@@ -44,7 +45,7 @@ class People:
                 try:
                     await self._linear.post(session, id_, activity, priority=urgency, link=self._link_to(session))
                 except Dropped:
-                    _log.debug("activity.dropped", session=session)
+                    raise Pointless("Linear's quota is kept for others") from None
             case ShowPlan(items=items):
                 await self._linear.show_plan(session, items, priority=await self._urgency(session, effect, claimed))
             case ReadIssue():

@@ -209,7 +209,8 @@ async def test_a_stop_aborts_the_sub_agents_too_and_looks_at_their_tools(
         if request.path == f"/session/{THREAD}/children":
             return web.json_response([{"id": "ses_child"}])
         if request.path == "/session/status":
-            return web.json_response({})
+            aborted = "/session/ses_child/abort" in [path for _, path, _, _ in pretender.requests]
+            return web.json_response({} if aborted else {"ses_child": {"type": "busy"}})
         if request.path.endswith("/message"):
             return web.json_response([running] if "ses_child" in request.path else [])
         return web.json_response(True)
@@ -218,6 +219,57 @@ async def test_a_stop_aborts_the_sub_agents_too_and_looks_at_their_tools(
     verified, detail = await stop_run(client, THREAD, "/d", 0.8)
     assert (verified, detail) == (False, "the tool bash had not ended")
     assert "/session/ses_child/abort" in [path for _, path, _, _ in pretender.requests]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_sub_agents_that_a_crash_cut_long_ago_do_not_put_a_stop_in_doubt(
+    client: OpenCode, pretender: Pretender, gone: bool
+) -> None:
+    cut = [f"ses_child_{number}" for number in range(40)]
+    running = {
+        "info": {"id": "msg_1", "role": "assistant"},
+        "parts": [
+            {"id": "prt_1", "messageID": "msg_1", "type": "tool", "tool": "bash", "state": {"status": "running"}}
+        ],
+    }
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/children"):
+            return web.json_response([{"id": child} for child in cut])
+        if request.path == "/session/status":
+            aborted = f"/session/{THREAD}/abort" in [path for _, path, _, _ in pretender.requests]
+            return web.json_response({} if aborted else {THREAD: {"type": "busy"}, cut[0]: {"type": "busy"}})
+        if request.path.endswith("/message"):
+            if cut[0] in request.path:
+                return web.json_response({"name": "NotFoundError"}, status=404) if gone else web.json_response([])
+            return web.json_response([running] if "child" in request.path else [])
+        return web.json_response(True)
+
+    pretender.answer = answer
+    assert await stop_run(client, THREAD, "/d", 5.0) == (True, "")
+    asked = [path for _, path, _, _ in pretender.requests]
+    assert [path for path in asked if path.endswith("/abort")][0] == f"/session/{THREAD}/abort"
+    assert {f"/session/{child}/abort" for child in cut} < set(asked)
+
+
+async def test_sub_agents_are_stopped_side_by_side(client: OpenCode, pretender: Pretender) -> None:
+    waiting, all_here = 0, asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal waiting
+        if request.path.endswith("/children"):
+            return web.json_response([{"id": "ses_a"}, {"id": "ses_b"}, {"id": "ses_c"}])
+        if request.path == "/session/status":
+            return web.json_response({})
+        if request.path.endswith("/abort") and THREAD not in request.path:
+            waiting += 1
+            if waiting == 3:
+                all_here.set()
+            await all_here.wait()  # one after another would wait for ever
+        return web.json_response([] if request.path.endswith("/message") else True)
+
+    pretender.answer = answer
+    assert await stop_run(client, THREAD, "/d", 5.0) == (True, "")
 
 
 async def test_a_snapshot_pages_back_until_it_reaches_the_message_it_was_asked_for(

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from dragoman.core.effects import Effect
-from dragoman.core.events import Event, Prompt, Prompted, Todo, TodosChanged
+from dragoman.core.events import Event, Prompt, Prompted, SessionOpened, Todo, TodosChanged
 from dragoman.core.session import Session
 from dragoman.errors import LedgerError
 from dragoman.ledger.codec import (
@@ -37,8 +38,11 @@ def test_every_event_survives_a_round_trip(event: Event) -> None:
 
 
 @given(records(Event))
-def test_an_event_of_ordinary_size_is_whole_in_the_journal(event: Event) -> None:
-    assert decode_event(encode_for_journal(event)) == event
+def test_an_event_of_ordinary_size_is_in_the_journal_but_for_linears_context(event: Event) -> None:
+    kept = event
+    if isinstance(event, SessionOpened):
+        kept = replace(event, prompt=replace(event.prompt, context=""))
+    assert decode_event(encode_for_journal(event)) == kept
 
 
 def test_a_job_survives_a_round_trip() -> None:

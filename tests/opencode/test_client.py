@@ -248,7 +248,7 @@ async def test_sub_agents_that_a_crash_cut_long_ago_do_not_put_a_stop_in_doubt(
     pretender.answer = answer
     assert await stop_run(client, THREAD, "/d", 5.0) == (True, "")
     asked = [path for _, path, _, _ in pretender.requests]
-    assert [path for path in asked if path.endswith("/abort")][0] == f"/session/{THREAD}/abort"
+    assert next(path for path in asked if path.endswith("/abort")) == f"/session/{THREAD}/abort"
     assert {f"/session/{child}/abort" for child in cut} < set(asked)
 
 

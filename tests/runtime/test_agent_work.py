@@ -13,6 +13,7 @@ from dragoman.core.events import RunAborted, RunFailed, RunStarted, RunWaiting, 
 from dragoman.core.session import Working
 from dragoman.ids import SessionId, run_id
 from dragoman.runtime.desk import MADE_ANEW
+from dragoman.runtime.performers import fence
 from dragoman.runtime.workers import GivenUp, Postponed
 from dragoman.sim.script import Say, Use
 from tests.repositories.upstream import Upstream
@@ -99,6 +100,55 @@ async def test_a_stop_between_two_attempts_ends_what_the_first_began(room: Room)
     assert len(room.thread(ONE).users()) == 1
 
 
+async def test_a_left_run_that_does_not_end_at_once_is_aborted_outside_the_lane(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "ABORT_S", 0.2)
+    await room.open(ONE)
+    given = room.agent.hold("prompt", after=True)
+    starting = asyncio.create_task(room.perform("StartRun"))
+    await given.wait_reached()
+    await room.stop(ONE)
+    await room.perform("AbortRun")  # finds nothing to abort yet
+    unheard = room.agent.hold("abort")
+    given.release()
+    assert await starting is None  # the lane goes on
+    assert room.thread(ONE).busy
+    unheard.release()
+    assert isinstance(await room.perform("AbortRun"), RunAborted)
+    assert not room.thread(ONE).busy
+
+
+async def test_a_left_run_is_ended_in_the_lane_before_the_next_one_begins(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "ABORT_S", 0.2)
+    run = await room.open(ONE)
+    room.agent.lose_reply("prompt")
+    with pytest.raises(Postponed):
+        await room.perform("StartRun")
+    await until(lambda: room.thread(ONE).busy)
+    await room.stop(ONE)
+    await room.engine.tell(ONE, StopDue(run=run))
+    await room.write(ONE, "and now this")
+    room.agent.hold("abort")  # the first one is not heard
+    assert await room.perform("StartRun") is None
+    assert not room.thread(ONE).busy
+    assert isinstance(await room.perform("StartRun"), RunStarted)
+    assert len(room.thread(ONE).users()) == 2
+
+
+async def test_a_message_whose_reply_was_lost_does_not_go_on_after_a_stop(room: Room) -> None:
+    await room.started(ONE)
+    await room.write(ONE, "and a test, please")
+    room.agent.lose_reply("prompt")
+    with pytest.raises(Postponed):
+        await room.perform("SteerRun")
+    await room.stop(ONE)
+    assert await room.perform("SteerRun") is None
+    assert not room.thread(ONE).busy
+
+
 async def test_a_run_that_was_stopped_while_it_waited_for_a_place_makes_no_workspace(room: Room) -> None:
     await room.open(ONE)
     room.host.roomy = False
@@ -144,6 +194,19 @@ async def test_an_abort_that_comes_late_never_cuts_the_next_run(room: Room) -> N
     assert await room.do(late) is None
     assert room.agent.aborts == []
     assert await room.phase(ONE) == "Working"
+
+
+async def test_an_abort_under_way_does_not_cut_a_run_that_begins_meanwhile(room: Room) -> None:
+    run = await room.started(ONE)
+    await room.stop(ONE)
+    looking = room.agent.hold("children")
+    aborting = asyncio.create_task(room.perform("AbortRun"))
+    await looking.wait_reached()
+    await room.engine.tell(ONE, StopDue(run=run))
+    await room.write(ONE, "and now this")
+    looking.release()
+    await aborting
+    assert room.agent.aborts == []
 
 
 async def test_a_stop_that_opencode_does_not_confirm_is_tried_again(room: Room) -> None:

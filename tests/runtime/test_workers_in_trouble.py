@@ -53,11 +53,11 @@ async def test_a_bug_in_the_start_of_a_run_ends_the_turn_with_a_final(
     engine: Engine, ledger: SqliteLedger, clock: HeldClock, start: StartWorkers
 ) -> None:
     turn = await begun(engine)
-    start(Performed(lambda _, __: ZeroDivisionError("a bug")), pool="agent")
+    start(Performed(lambda _, __: ZeroDivisionError("a bug")), pool="start")
     [n] = await numbers(ledger, "StartRun")
     for attempt in range(1, 5):
         await until_attempt(ledger, attempt, n)
-        await move(ledger, clock, 15.0, "agent")
+        await move(ledger, clock, 15.0, "start")
     await until_outcome(ledger, "parked", n)
     after = await engine.session(turn.id)
     assert after is not None

@@ -67,9 +67,10 @@ def _line(row: Figures) -> str:
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    return (
-        f"{seconds:.1f}s" if seconds < 60 else f"{seconds / 60:.0f}m" if seconds < 7_200 else f"{seconds / 3_600:.0f}h"
-    )
+    for most, size, unit in ((1, 0.001, "ms"), (60, 1, "s"), (7_200, 60, "m")):
+        if seconds < most:
+            return f"{seconds / size:.{int(unit == 's')}f}{unit}"
+    return f"{seconds / 3_600:.0f}h"
 
 
 def _short(number: int) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dragoman.core.effects import Effect
-from dragoman.core.events import Event
+from dragoman.core.events import Event, SessionOpened
 from dragoman.core.session import Session
 from dragoman.errors import LedgerError
 from dragoman.ledger.pools import Job
@@ -56,7 +57,13 @@ def decode_event(text: str) -> Event:
 
 
 def encode_for_journal(event: Event) -> str:
-    """Like `encode`, with long texts cut (then `"cut": true` is beside them) so that it stays within JOURNAL_LIMIT."""
+    """Like `encode`, with long texts cut (then `"cut": true` is beside them) so that it stays within JOURNAL_LIMIT.
+
+    Linear's promptContext is left out always. It decides nothing, Linear keeps it, and it is most of what a mention
+    writes to disk (measured: a quarter of the acknowledgements a second).
+    """
+    if isinstance(event, SessionOpened) and event.prompt.context:
+        event = replace(event, prompt=replace(event.prompt, context=""))
     body = _encode(event)
     if len(body) + len(_OPEN) < JOURNAL_LIMIT:
         return f"{_OPEN}{body.decode()}}}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError
@@ -29,16 +29,24 @@ _AT_ONCE: Final = 8  # requests about sub-agents under way at a time
 T = TypeVar("T")
 
 
-async def stop_run(client: OpenCode, thread: AgentThread, directory: str, deadline_s: float) -> tuple[bool, str]:
+async def stop_run(
+    client: OpenCode,
+    thread: AgentThread,
+    directory: str,
+    deadline_s: float,
+    wanted: Callable[[], Awaitable[bool]] | None = None,
+) -> tuple[bool, str]:
     """Abort a thread and its sub-agents, and look until nothing of them runs.
 
+    wanted   asked before each abort: when something else runs in the thread by now, that must not be cut; the result
+             means nothing then
     returns  (verified, detail): verified when within `deadline_s` all are idle and no tool of theirs is running;
              otherwise the detail says in words what could not be seen, for people to read
     """
     running: list[str] = []  # as last seen
     try:
         async with asyncio.timeout(deadline_s):
-            await _stop(client, thread, directory, running)
+            await _stop(client, thread, directory, running, wanted)
             return True, ""
     except TimeoutError:
         silence = f"OpenCode did not confirm within {deadline_s:g} s that the work has ended"
@@ -51,7 +59,13 @@ async def stop_run(client: OpenCode, thread: AgentThread, directory: str, deadli
         return False, f"OpenCode answered the stop with an error: {error}"
 
 
-async def _stop(client: OpenCode, thread: AgentThread, directory: str, running: list[str]) -> None:
+async def _stop(
+    client: OpenCode,
+    thread: AgentThread,
+    directory: str,
+    running: list[str],
+    wanted: Callable[[], Awaitable[bool]] | None,
+) -> None:
     """Returns when nothing runs any more; until then `running` holds what does."""
     aborted_at = 0.0
     suspects = {thread}  # whose parts are believed
@@ -59,6 +73,8 @@ async def _stop(client: OpenCode, thread: AgentThread, directory: str, running: 
         children, statuses = await asyncio.gather(client.children(thread, directory), client.statuses(directory))
         suspects.update(child for child in children if not _idle(statuses, child))
         if time.monotonic() - aborted_at > _ABORT_EVERY_S:
+            if wanted is not None and not await wanted():
+                return
             # The parent first: otherwise it would take its sub-agent's abort for a result and go on.
             await client.abort(thread, directory)
             await _at_once(client.abort(child, directory) for child in children)

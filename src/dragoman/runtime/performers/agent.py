@@ -1,14 +1,12 @@
 """Effects on OpenCode and workspaces; only the session's host performs them.
 
 The rule that no prompt runs twice is kept here: before a message is given to OpenCode we ask whether it is there.
-The rule that nothing runs after a stop is kept here, too: the session is looked at before and after (the fence), and a
-run that it has left is stopped before the lane goes on.
+The rule that nothing runs after a stop is kept here, too: see `fence`. How a run begins is in `runs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from dragoman import logs
@@ -22,10 +20,10 @@ from dragoman.core.effects import (
     StartRun,
     SteerRun,
 )
-from dragoman.core.events import Event, Prompt, RunAborted, RunFailed, RunStarted, RunWaiting
+from dragoman.core.events import Event, RunAborted
 from dragoman.core.session import Closed as ClosedPhase
-from dragoman.core.session import Message, Resting, Session, Starting, Working, Workspace, live_turn
-from dragoman.errors import GitError, NotFound, OpenCodeDown, OpenCodeError, Told
+from dragoman.core.session import Resting, Session, live_turn
+from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError, Told
 from dragoman.ids import AgentThread, MessageId, OrganizationId, PartId, RunId, SessionId, part_id, session_of
 from dragoman.ledger import read
 from dragoman.ledger.effects import Claimed
@@ -34,13 +32,11 @@ from dragoman.opencode.stopping import stop_run
 from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
-from dragoman.runtime.workers import GivenUp, Postponed
+from dragoman.runtime.performers.fence import ABORT_S, Fence, goes_on, refusals_end
+from dragoman.runtime.performers.runs import RunStarts, first_text
+from dragoman.runtime.workers import Postponed
 
-ABORT_S = 3.5  # a stop is confirmed within 5 s, come what may
 ABORT_ATTEMPTS = 40  # about ten minutes of trying to see it end
-FOREIGN = "I do not work for this organization."
-QUEUE_LOOK_S = (1.0, 5.0)  # how often a run that waits for a place looks again: at first, and later
-EARLIER_MESSAGES = 12  # of earlier sessions on the issue that a new one starts from
 _log = logs.get("agent")
 
 
@@ -65,23 +61,23 @@ class AgentWork:
     ) -> None:
         self._engine = engine
         self._host = host
-        self._desk = desk
         self._model = model
         self._agent = agent
-        self._places = places
-        self._is_ours = is_ours
-        self._taken: set[RunId] = set()  # runs being started here that the ledger does not count as working yet
+        self._fence = Fence(engine, host)
+        self._starts = RunStarts(
+            engine, host, desk, self._fence, model=model, agent=agent, places=places, is_ours=is_ours
+        )
 
     async def perform(self, claimed: Claimed) -> Event | None:
         """Perform one effect. Raises Postponed, GivenUp, OpenCodeError."""
         effect = claimed.effect
         match effect:
             case StartRun():
-                return await self._start(effect, claimed)
+                return await self._starts.start(effect, claimed)
             case SteerRun():
-                return await self._steer(effect)
+                return await self._steer(effect, claimed)
             case ResumeRun():
-                return await self._resume(effect)
+                return await self._resume(effect, claimed)
             case AnswerPermission() | AnswerQuestion():
                 return await self._answer(effect)
             case AbortRun():
@@ -91,114 +87,32 @@ class AgentWork:
             case _:
                 raise TypeError(f"not for an agent: {effect!r}")
 
-    # ── a run begins ─────────────────────────────────────────────────────
-    async def _start(self, effect: StartRun, claimed: Claimed) -> Event | None:
-        session = await self._fenced(effect.run)
+    # ── a run goes on ────────────────────────────────────────────────────
+    async def _steer(self, effect: SteerRun, claimed: Claimed) -> Event | None:
+        session = await self._fence.session_in(effect.run)
         if session is None:
             await self._end_left_run(effect, again=claimed.attempts > 1)
             return None
-        ours = await self._is_ours(session.organization)
-        if ours is None:
-            raise Postponed("Linear has not told yet who we are")
-        if not ours:
-            raise GivenUp("the session is of a foreign organization", event=RunFailed(run=effect.run, reason=FOREIGN))
-        await self._take_place(effect.run, claimed)
-        try:
-            return await self._start_in_place(effect, session)
-        finally:
-            self._taken.discard(effect.run)
-
-    async def _start_in_place(self, effect: StartRun, session: Session) -> Event | None:
-        client = await self._client(effect.run)
-        try:
-            workspace, notes = await self._desk.workspace(session)
-        except GitError as error:
-            if error.retryable:
-                raise Postponed(
-                    str(error), event=RunWaiting(run=effect.run, cause="repository", detail=str(error))
-                ) from error
-            raise GivenUp(
-                str(error), event=RunFailed(run=effect.run, reason=f"git could not prepare the workspace: {error}")
-            ) from error
-        except Told as error:
-            raise GivenUp(str(error), event=RunFailed(run=effect.run, reason=str(error))) from error
-        with _refusals_end(effect.run):
-            thread = await self._thread(client, session, workspace)
-            if await client.message(thread, workspace.directory, effect.message) is None:
-                text = prompts.follow_up(effect.prompt)
-                if thread != session.thread:
-                    text = await self._first_text(session, effect.prompt, workspace)
-                text += "".join(f"\n\nAbout the workspace: {note}" for note in notes)
-                if await self._fenced(effect.run) is None:
-                    return None
-                await client.prompt(
-                    thread, workspace.directory, effect.message, effect.part, text, self._model, self._agent
-                )
-        if await self._fenced(effect.run) is None:
-            await stop_run(client, thread, workspace.directory, ABORT_S)
+        if session.thread is None or session.workspace is None:
             return None
-        return RunStarted(
-            run=effect.run,
-            thread=thread,
-            repository=workspace.repository,
-            directory=workspace.directory,
-            branch=workspace.branch,
-        )
-
-    async def _take_place(self, run: RunId, claimed: Claimed) -> None:
-        working = await self._engine.ledger.read(read.places, self._engine.host)
-        beginning = {session_of(each) for each in self._taken}
-        if len((beginning | set(working)) - {session_of(run)}) >= self._places or not self._host.room():
-            look_s = min(QUEUE_LOOK_S[1], QUEUE_LOOK_S[0] * claimed.attempts)
-            raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=look_s)
-        self._taken.add(run)
-
-    async def _thread(self, client: OpenCode, session: Session, workspace: Workspace) -> AgentThread:
-        if session.thread is not None and await client.thread_exists(session.thread, workspace.directory):
-            return session.thread
-        found = await client.find_thread(workspace.directory, session.id)
-        if found is not None:
-            return found
-        title = f"{session.issue.key} {session.issue.title}" if session.issue else "Session"
-        return await client.create_thread(workspace.directory, title, session.id)
-
-    async def _first_text(self, session: Session, prompt: Prompt, workspace: Workspace) -> str:
-        history = await self._history(session)
-        return prompts.first_prompt(session, prompt, history=history, workspace=workspace)
-
-    async def _history(self, session: Session) -> list[Message]:
-        """What was said before on the issue, oldest first, the newest of it: in earlier sessions, and in this one when
-        OpenCode has lost the thread."""
-        ledger = self._engine.ledger
-        known = await ledger.read(read.sessions_of_issue, session.issue.id, 4) if session.issue else [session]
-        said: list[Message] = []
-        for other in reversed(known):
-            lines = await ledger.read(read.conversation, other.id, EARLIER_MESSAGES)
-            if other.id == session.id:
-                lines = [line for line in lines if line.turn < session.turns]
-            said.extend(Message(role=line.role, text=line.text, author=line.author) for line in lines)
-        return said[-EARLIER_MESSAGES:]
-
-    # ── a run goes on ────────────────────────────────────────────────────
-    async def _steer(self, effect: SteerRun) -> Event | None:
-        session = await self._fenced(effect.run)
-        if session is None or session.thread is None or session.workspace is None:
-            return None
-        client = await self._client(effect.run)
+        client = await self._fence.client(effect.run)
         text = prompts.follow_up(effect.prompt)
         return await self._give(client, session, effect.run, effect.message, effect.part, text)
 
-    async def _resume(self, effect: ResumeRun) -> Event | None:
-        session = await self._fenced(effect.run)
-        if session is None or session.thread is None or session.workspace is None:
+    async def _resume(self, effect: ResumeRun, claimed: Claimed) -> Event | None:
+        session = await self._fence.session_in(effect.run)
+        if session is None:
+            await self._end_left_run(effect, again=claimed.attempts > 1)
             return None
-        client = await self._client(effect.run)
+        if session.thread is None or session.workspace is None:
+            return None
+        client = await self._fence.client(effect.run)
         if effect.tools:
             text = prompts.resumed(effect.note)
             return await self._give(client, session, effect.run, effect.message, effect.part, text, effect.attempt)
         # No tool had started: the same message under the same ids wakes OpenCode's loop where it stopped.
         thread, directory = session.thread, session.workspace.directory
-        with _refusals_end(effect.run):
+        with refusals_end(effect.run):
             original = await client.message(thread, directory, effect.original)
             parts = original.parts if original else []
             text = "".join(part.text for part in parts if part.type == "text" and not part.synthetic)
@@ -221,7 +135,7 @@ class AgentWork:
         thread, directory = session.thread, session.workspace.directory if session.workspace else ""
         if thread is None:
             return None
-        with _refusals_end(run):
+        with refusals_end(run):
             if await client.message(thread, directory, message) is None:
                 await client.prompt(thread, directory, message, part, text, self._model, self._agent)
         return await self._went_on(client, run, thread, directory, attempt)
@@ -230,30 +144,29 @@ class AgentWork:
         self, client: OpenCode, run: RunId, thread: AgentThread, directory: str, attempt: int
     ) -> Event | None:
         """Stop what the session has left; else say that OpenCode has it, if the session waits to hear that."""
-        session = await self._fenced(run)
+        session = await self._fence.session_in(run)
         if session is None:
-            await stop_run(client, thread, directory, ABORT_S)
+            await self._fence.stop_left(client, run, thread, directory)
             return None
         return goes_on(session, attempt)
 
     async def _text_again(self, session: Session, message: MessageId) -> str:
         """The text of a message that OpenCode lost: made again from the effect that first carried it."""
-        details = await self._engine.ledger.read(read.effects_of, session.id)
-        for effect in details:
+        ledger = self._engine.ledger
+        for effect in await ledger.read(read.effects_of, session.id):
             if isinstance(effect, StartRun | SteerRun) and effect.message == message:
                 if isinstance(effect, StartRun) and session.workspace is not None and session.turns == 1:
-                    history = await self._history(session)
-                    return prompts.first_prompt(session, effect.prompt, history=history, workspace=session.workspace)
+                    return await first_text(ledger, session, effect.prompt, session.workspace)
                 return prompts.follow_up(effect.prompt)
         return prompts.resumed("")
 
     async def _answer(self, effect: AnswerPermission | AnswerQuestion) -> Event | None:
-        session = await self._fenced(effect.run)
+        session = await self._fence.session_in(effect.run)
         if session is None or session.workspace is None:
             return None
-        client = await self._client(effect.run)
+        client = await self._fence.client(effect.run)
         directory = session.workspace.directory
-        with _refusals_end(effect.run):
+        with refusals_end(effect.run):
             try:
                 if isinstance(effect, AnswerPermission):
                     await client.reply_permission(effect.ask, effect.thread, directory, effect.reply, effect.message)
@@ -262,30 +175,44 @@ class AgentWork:
             except NotFound:
                 # Answered elsewhere, or OpenCode was restarted and forgot: the follower sees which.
                 _log.info("ask.gone", run=effect.run, ask=effect.ask)
-        session = await self._fenced(effect.run)
+        session = await self._fence.session_in(effect.run)
         return goes_on(session) if session is not None else None
 
     # ── a run ends ───────────────────────────────────────────────────────
     async def _abort(self, effect: AbortRun, claimed: Claimed) -> Event | None:
         session = await self._engine.session(SessionId(claimed.session or ""))
-        if session is None:
-            return None
-        turn = live_turn(session)
-        if turn is not None and turn.run != effect.run:
+        if session is None or _has_left_for_another(session, effect.run):
             return None  # a later run works in this thread now: it must not be cut
         thread = session.thread or effect.thread
         directory = session.workspace.directory if session.workspace else effect.directory
         if thread is None or directory is None:
             return RunAborted(run=effect.run, verified=True, detail="The work had not begun yet")
+
+        async def wanted() -> bool:
+            now = await self._engine.session(session.id)
+            return now is not None and not _has_left_for_another(now, effect.run)
+
         try:
             client = await self._host.client()
-            verified, detail = await stop_run(client, thread, directory, ABORT_S)
+            verified, detail = await stop_run(client, thread, directory, ABORT_S, wanted)
         except OpenCodeDown:
             verified, detail = False, "OpenCode could not be reached, so I could not see whether the work has ended"
         told = RunAborted(run=effect.run, verified=verified, detail=detail)
         if not verified and claimed.attempts < ABORT_ATTEMPTS:
             raise Postponed(detail, event=told)
         return told
+
+    async def _end_left_run(self, effect: SteerRun | ResumeRun, *, again: bool) -> None:
+        """The session has left the run: what an earlier, cut off attempt may have given to OpenCode is stopped."""
+        session = await self._engine.session(session_of(effect.run))
+        if session is None or not again or session.thread is None or session.workspace is None:
+            return
+        directory = session.workspace.directory
+        client = await self._fence.client(effect.run)
+        resumed = isinstance(effect, ResumeRun) and not effect.tools  # then no message of its own tells
+        with refusals_end(effect.run):
+            if resumed or await client.message(session.thread, directory, effect.message) is not None:
+                await self._fence.stop_left(client, effect.run, session.thread, directory)
 
     async def _dispose(self, session_id: SessionId | None, directory: str) -> Event | None:
         session = await self._engine.session(SessionId(session_id or ""))
@@ -299,69 +226,7 @@ class AgentWork:
             _log.debug("instance.kept", directory=Path(directory).name, error=str(error))
         return None
 
-    async def _end_left_run(self, effect: StartRun, *, again: bool) -> None:
-        """The session left the run before or while it was started: whatever reached OpenCode is stopped.
 
-        again  an earlier attempt was cut off and may have given the prompt to a thread that the session never heard of
-        """
-        session = await self._engine.session(session_of(effect.run))
-        if session is None or not (again or session.thread):
-            return
-        turn = live_turn(session)
-        if turn is not None and turn.run != effect.run:
-            return
-        directory = session.workspace.directory if session.workspace else self._desk.standing(session)
-        if directory is None:
-            return  # it never came as far as a workspace
-        client = await self._client(effect.run)
-        with _refusals_end(effect.run):
-            thread = session.thread or await client.find_thread(directory, session.id)
-            if thread and await client.message(thread, directory, effect.message) is not None:
-                await stop_run(client, thread, directory, ABORT_S)
-
-    # ── small things ─────────────────────────────────────────────────────
-    async def _fenced(self, run: RunId) -> Session | None:
-        """The session, if it is still in this run and wants it to go on."""
-        session = await self._engine.session(session_of(run))
-        if session is None or not isinstance(session.phase, Starting | Working) or session.phase.turn.run != run:
-            return None
-        return session
-
-    async def _client(self, run: RunId) -> OpenCode:
-        try:
-            with _refusals_end(run):
-                return await self._host.client()
-        except Told as error:
-            raise GivenUp(str(error), event=RunFailed(run=run, reason=str(error))) from error
-
-
-def goes_on(session: Session, attempt: int = 0) -> RunStarted | None:
-    """What ends a wait for OpenCode: it has answered. None when the session does not wait.
-
-    attempt  of a run that was set going again
-    """
-    phase, thread, place = session.phase, session.thread, session.workspace
-    if not isinstance(phase, Starting | Working) or thread is None or place is None:
-        return None
-    if not (attempt or phase.turn.waiting):
-        return None
-    return RunStarted(
-        run=phase.turn.run,
-        thread=thread,
-        repository=place.repository,
-        directory=place.directory,
-        branch=place.branch,
-        attempt=attempt,
-    )
-
-
-@contextmanager
-def _refusals_end(run: RunId) -> Iterator[None]:
-    """While OpenCode does not answer or fails, the run waits and people hear of it; what it refuses for good ends it."""
-    try:
-        yield
-    except OpenCodeError as error:
-        if error.retryable:
-            raise Postponed(str(error), event=RunWaiting(run=run, cause="opencode", detail=str(error))) from error
-        reason = f"OpenCode refused the request: {error}"
-        raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error
+def _has_left_for_another(session: Session, run: RunId) -> bool:
+    turn = live_turn(session)
+    return turn is not None and turn.run != run

@@ -1,0 +1,160 @@
+"""How a run begins: a place, a workspace, a thread, the prompt. No prompt is given twice: we ask whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from dragoman.core import prompts
+from dragoman.core.effects import StartRun
+from dragoman.core.events import Event, Prompt, RunFailed, RunStarted, RunWaiting
+from dragoman.core.session import Message, Session, Workspace
+from dragoman.errors import GitError, Told
+from dragoman.ids import AgentThread, OrganizationId, RunId, session_of
+from dragoman.ledger import read
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.opencode.client import OpenCode
+from dragoman.runtime.agent_host import AgentHost
+from dragoman.runtime.desk import Desk
+from dragoman.runtime.engine import Engine
+from dragoman.runtime.performers.fence import Fence, refusals_end
+from dragoman.runtime.workers import GivenUp, Postponed
+
+FOREIGN = "I do not work for this organization."
+QUEUE_LOOK_S = (1.0, 5.0)  # how often a run that waits for a place looks again: at first, and later
+EARLIER_MESSAGES = 12  # of earlier sessions on the issue that a new one starts from
+
+
+class RunStarts:
+    """Begins runs; the settings are those of AgentWork."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        host: AgentHost,
+        desk: Desk,
+        fence: Fence,
+        *,
+        model: str | None,
+        agent: str,
+        places: int,
+        is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
+    ) -> None:
+        self._engine = engine
+        self._host = host
+        self._desk = desk
+        self._fence = fence
+        self._model = model
+        self._agent = agent
+        self._places = places
+        self._is_ours = is_ours
+        self._taken: set[RunId] = set()  # runs being started here that the ledger does not count as working yet
+
+    async def start(self, effect: StartRun, claimed: Claimed) -> Event | None:
+        """Begin it, once there is a place. Raises Postponed, GivenUp, OpenCodeError."""
+        session = await self._fence.session_in(effect.run)
+        if session is None:
+            await self._end_left_run(effect, again=claimed.attempts > 1)
+            return None
+        ours = await self._is_ours(session.organization)
+        if ours is None:
+            raise Postponed("Linear has not told yet who we are")
+        if not ours:
+            raise GivenUp("the session is of a foreign organization", event=RunFailed(run=effect.run, reason=FOREIGN))
+        await self._take_place(effect.run, claimed)
+        try:
+            return await self._start_in_place(effect, session)
+        finally:
+            self._taken.discard(effect.run)
+
+    async def _start_in_place(self, effect: StartRun, session: Session) -> Event | None:
+        client = await self._fence.client(effect.run)
+        workspace, notes = await self._workspace(effect.run, session)
+        with refusals_end(effect.run):
+            thread = await self._thread(client, session, workspace)
+            if await client.message(thread, workspace.directory, effect.message) is None:
+                text = prompts.follow_up(effect.prompt)
+                if thread != session.thread:
+                    text = await first_text(self._engine.ledger, session, effect.prompt, workspace)
+                text += "".join(f"\n\nAbout the workspace: {note}" for note in notes)
+                if await self._fence.session_in(effect.run) is None:
+                    return None
+                await client.prompt(
+                    thread, workspace.directory, effect.message, effect.part, text, self._model, self._agent
+                )
+        if await self._fence.session_in(effect.run) is None:
+            await self._fence.stop_left(client, effect.run, thread, workspace.directory)
+            return None
+        return RunStarted(
+            run=effect.run,
+            thread=thread,
+            repository=workspace.repository,
+            directory=workspace.directory,
+            branch=workspace.branch,
+        )
+
+    async def _workspace(self, run: RunId, session: Session) -> tuple[Workspace, tuple[str, ...]]:
+        try:
+            return await self._desk.workspace(session)
+        except GitError as error:
+            if error.retryable:
+                raise Postponed(
+                    str(error), event=RunWaiting(run=run, cause="repository", detail=str(error))
+                ) from error
+            reason = f"git could not prepare the workspace: {error}"
+            raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error
+        except Told as error:
+            raise GivenUp(str(error), event=RunFailed(run=run, reason=str(error))) from error
+
+    async def _take_place(self, run: RunId, claimed: Claimed) -> None:
+        working = await self._engine.ledger.read(read.places, self._engine.host)
+        beginning = {session_of(each) for each in self._taken}
+        if len((beginning | set(working)) - {session_of(run)}) >= self._places or not self._host.room():
+            look_s = min(QUEUE_LOOK_S[1], QUEUE_LOOK_S[0] * claimed.attempts)
+            raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=look_s)
+        self._taken.add(run)
+
+    async def _thread(self, client: OpenCode, session: Session, workspace: Workspace) -> AgentThread:
+        if session.thread is not None and await client.thread_exists(session.thread, workspace.directory):
+            return session.thread
+        found = await client.find_thread(workspace.directory, session.id)
+        if found is not None:
+            return found
+        title = f"{session.issue.key} {session.issue.title}" if session.issue else "Session"
+        return await client.create_thread(workspace.directory, title, session.id)
+
+    async def _end_left_run(self, effect: StartRun, *, again: bool) -> None:
+        """The session left the run before or while it was started: whatever reached OpenCode is stopped.
+
+        again  an earlier attempt was cut off and may have given the prompt to a thread that the session never heard of
+        """
+        session = await self._engine.session(session_of(effect.run))
+        if session is None or not (again or session.thread):
+            return
+        directory = session.workspace.directory if session.workspace else self._desk.standing(session)
+        if directory is None:
+            return  # it never came as far as a workspace
+        client = await self._fence.client(effect.run)
+        with refusals_end(effect.run):
+            thread = session.thread or await client.find_thread(directory, session.id)
+            if thread and await client.message(thread, directory, effect.message) is not None:
+                await self._fence.stop_left(client, effect.run, thread, directory)
+
+
+async def first_text(ledger: SqliteLedger, session: Session, prompt: Prompt, workspace: Workspace) -> str:
+    """What a new thread is told: the request, the issue, and what was said before."""
+    history = await _history(ledger, session)
+    return prompts.first_prompt(session, prompt, history=history, workspace=workspace)
+
+
+async def _history(ledger: SqliteLedger, session: Session) -> list[Message]:
+    """What was said before on the issue, oldest first, the newest of it: in earlier sessions, and in this one when
+    OpenCode has lost the thread."""
+    known = await ledger.read(read.sessions_of_issue, session.issue.id, 4) if session.issue else [session]
+    said: list[Message] = []
+    for other in reversed(known):
+        lines = await ledger.read(read.conversation, other.id, EARLIER_MESSAGES)
+        if other.id == session.id:
+            lines = [line for line in lines if line.turn < session.turns]
+        said.extend(Message(role=line.role, text=line.text, author=line.author) for line in lines)
+    return said[-EARLIER_MESSAGES:]

@@ -173,7 +173,7 @@ async def test_a_row_that_cannot_be_read_is_parked_and_everything_behind_it_goes
     await queue(ledger, a_post("one"), a_post("two"), a_post("three"))
     await queue(ledger, a_post("elsewhere"), session=OTHER)
     spoil = "UPDATE effects SET body = ? WHERE n = 1"
-    await ledger.turn(lambda tx: tx.execute(spoil, (body,)) and None)
+    await ledger.turn(lambda tx: tx.execute(spoil, (body,)).rowcount)
     found = [claimed.effect for claimed in await claim(ledger, limit=2)]
     assert sorted(str(effect) for effect in found) == sorted(str(a_post(words)) for words in ("two", "elsewhere"))
     [parked] = await ledger.read(read.parked)

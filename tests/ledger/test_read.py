@@ -132,7 +132,7 @@ async def test_a_session_that_cannot_be_read_does_not_hide_the_others(
     await story.tell(spoiled)
     await story.tell(whole)
     spoil = "UPDATE sessions SET body = ? WHERE id = ?"
-    await ledger.turn(lambda tx: tx.execute(spoil, (body, spoiled.id)) and None)
+    await ledger.turn(lambda tx: tx.execute(spoil, (body, spoiled.id)).rowcount)
     with capture_logs() as lines:
         assert [session.id for session in await ledger.read(read.working_runs, HOST)] == [whole.id]
         assert [session.id for session in await ledger.read(read.open_runs, HOST)] == [whole.id]

@@ -40,13 +40,11 @@ TMP: Final = "/tmp"  # noqa: S108  each sandbox has a fresh one of its own
 _FRESH_TMP: Final = ("--tmpfs", TMP, "--tmpfs", "/var/tmp")  # noqa: S108
 _NO_HOMES: Final = (Path("/usr"), Path("/var"), Path(TMP))
 # Folders of the system or of many: they cannot be hidden as a whole.
-_SHARED: Final = frozenset(
-    map(
-        Path,
-        "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin "  # noqa: S108
-        "/usr/lib /usr/local /usr/local/bin /usr/local/lib /usr/share /var /var/lib /var/tmp".split(),
-    )
-)
+_SHARED_NAMES: Final = """
+/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp
+/usr /usr/bin /usr/lib /usr/local /usr/local/bin /usr/local/lib /usr/share /var /var/lib /var/tmp
+"""
+_SHARED: Final = frozenset(map(Path, _SHARED_NAMES.split()))
 _OTHER_KNOBS: Final = ("/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 _NAMESPACES: Final = ("--unshare-pid", "--unshare-ipc", "--unshare-uts")
 

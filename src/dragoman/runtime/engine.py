@@ -6,6 +6,7 @@ follower) hear how the session stands, without a second look at the ledger.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -47,6 +48,9 @@ class Engine:
         self._crowd = crowd
         self._listeners: list[Listener] = []
         self._arriving = 0
+        # Cleared while so many deliveries wait for their answer that other work should step aside for a moment.
+        self.calm = asyncio.Event()
+        self.calm.set()
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called after each turn, in the event loop."""
@@ -70,6 +74,8 @@ class Engine:
             return Session(id=session, organization=organization, host=self.host)
 
         self._arriving += 1
+        if self._arriving >= FLOOD:
+            self.calm.clear()
         try:
             outcome = await self.ledger.turn(
                 turns.receive,
@@ -83,12 +89,9 @@ class Engine:
             )
         finally:
             self._arriving -= 1
+            if self._arriving < FLOOD:
+                self.calm.set()
         return self._told(event, outcome)
-
-    @property
-    def flooded(self) -> bool:
-        """Whether so many deliveries wait for their answer that other work should step aside for a moment."""
-        return self._arriving >= FLOOD
 
     async def tell(self, session: SessionId, event: Event, *, keys: Sequence[str] = ()) -> Outcome:
         """Hear something of a session that must be known already."""

@@ -7,6 +7,7 @@ again after a crash: performers know that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -111,11 +112,11 @@ class Workers:
     async def _step_aside(self) -> None:
         """In a flood of deliveries their answers come first: Linear waits for them five seconds, and for a first thought
         ten. What people are waiting to see ended (aborts, timers) is not held up, and the rest for half a second only."""
-        if self._pool in PROMPT_POOLS:
+        left_s = self._took_at + STEP_ASIDE_S - time.monotonic()
+        if self._pool in PROMPT_POOLS or self._engine.calm.is_set() or left_s <= 0:
             return
-        until = self._took_at + STEP_ASIDE_S
-        while self._engine.flooded and not self._stopping and time.monotonic() < until:
-            await asyncio.sleep(STEP_ASIDE_S / 20)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._engine.calm.wait(), left_s)
 
     async def _take(self) -> float:
         """Claim what there is room for; how long to sleep then."""

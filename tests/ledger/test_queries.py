@@ -59,7 +59,18 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
         *(("turns", name) for name in queries.load("turns")),
         *(("effects", name) for name in ("end", "retry", "renew")),
         *(("cleanup", name) for name in ("forget_seen", "forget_effects")),
-        *(("read", name) for name in ("session", "open_runs", "places", "working_runs", "effects_of", "sessions_of_issue", "count_sessions")),
+        *(
+            ("read", name)
+            for name in (
+                "session",
+                "open_runs",
+                "places",
+                "working_runs",
+                "effects_of",
+                "sessions_of_issue",
+                "count_sessions",
+            )
+        ),
     ],
 )
 def test_what_runs_often_scans_no_table(connection: sqlite3.Connection, file: str, name: str) -> None:

@@ -105,9 +105,7 @@ class Linear:
         _check_success(data)
         return "written"
 
-    async def show_plan(
-        self, session: SessionId, items: Sequence[Todo], *, priority: Priority = Priority.PLAN
-    ) -> None:
+    async def show_plan(self, session: SessionId, items: Sequence[Todo], *, priority: Priority = Priority.PLAN) -> None:
         """Replace the plan of a session. Raises LinearError."""
         variables = {"id": session, "input": outbound.plan_input(items)}
         _check_success(await self._ask("SessionUpdate", variables, priority))

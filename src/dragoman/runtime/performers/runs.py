@@ -98,9 +98,7 @@ class RunStarts:
             return await self._desk.workspace(session)
         except GitError as error:
             if error.retryable:
-                raise Postponed(
-                    str(error), event=RunWaiting(run=run, cause="repository", detail=str(error))
-                ) from error
+                raise Postponed(str(error), event=RunWaiting(run=run, cause="repository", detail=str(error))) from error
             reason = f"git could not prepare the workspace: {error}"
             raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error
         except Told as error:

@@ -137,7 +137,7 @@ class PretendServer:
         self.looks += 1
         return self.size
 
-    async def stop(self) -> None:
+    async def stop(self, grace_s: float = 5.0) -> None:
         self.stops += 1
 
 

@@ -10,6 +10,7 @@ import socket
 import stat
 import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -270,6 +271,46 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert process.returncode == EX_BROKEN
     assert process.stderr is not None
     assert b'"service.stopped"' not in await process.stderr.read()
+    writer.close()
+
+
+HANGING = """
+import asyncio, time
+from dragoman.runtime.service import Service
+
+async def hang(self, claimed):
+    print("hangs", flush=True)
+    await asyncio.to_thread(time.sleep, 120)
+
+Service._show = hang
+from dragoman.cli import main
+main()
+"""
+
+
+async def test_a_signal_ends_the_command_in_time_though_what_is_under_way_hangs(
+    make: MakeService, tmp_path: Path
+) -> None:
+    before = make()
+    await before.start()
+    await before.engine.receive(SessionId("s"), ORGANIZATION, SessionOpened(issue=an_issue(), prompt=a_prompt()))
+    await before.stop()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment_in(tmp_path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HANGING, "serve", cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE
+    )
+    _processes.append(process)
+    port = await until_listening(process)
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 20.0) == b"hangs\n"
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /webhooks/linear HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf")
+    await writer.drain()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, told = await asyncio.wait_for(process.communicate(), 20.0)
+    assert time.monotonic() - began < 10.0
+    assert b'"service.stopped"' in told  # the ledger was closed in order
     writer.close()
 
 

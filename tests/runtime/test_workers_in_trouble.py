@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from dragoman.core import step as machine
 from dragoman.core.events import Event
@@ -221,6 +223,24 @@ async def test_what_does_not_end_in_time_falls_due_again_at_the_next_start(
     start(performed)
     await until_outcome(ledger, "done", 1)
     assert performed.said == ["one"]
+
+
+async def test_what_does_not_let_go_is_left_behind(ledger: SqliteLedger, start: StartWorkers) -> None:
+    begun_, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_: Claimed) -> None:
+        begun_.set()
+        while not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    workers = start(stubborn)
+    await queue(ledger, a_post("one"))
+    await begun_.wait()
+    with capture_logs() as lines:
+        await workers.stop(0.05)
+    assert [line["effect"] for line in lines if line["event"] == "worker.stuck"] == ["Post"]
+    go_on.set()
 
 
 async def test_what_is_claimed_while_stopping_is_not_begun(ledger: SqliteLedger, start: StartWorkers) -> None:

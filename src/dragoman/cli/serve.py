@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 
 import click
 import uvloop
@@ -18,6 +19,7 @@ from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 
 EX_BROKEN = 1  # starting again may help
+LAST_S = 9.0  # after a signal we are gone by then, whatever hangs: a thread, a disk; nothing is lost, see _signalled
 EX_CONFIG = 78  # sysexits.h: the settings are wrong; starting again will not help
 _log = logs.get("serve")
 
@@ -62,8 +64,10 @@ async def serve(settings: config.Settings, *, ended: asyncio.Event | None = None
     _spare_the_collector()
     _log.info("listening", url=server.url, webhook=f"{settings.public_url or server.url}/webhooks/linear")
     code = await _until_stopped(service, stop)
-    await server.stop()
-    await service.stop()
+    for trouble in await asyncio.gather(server.stop(), service.wind_down(), return_exceptions=True):
+        if isinstance(trouble, BaseException):
+            _log.error("stop.broke", error=repr(trouble), exc_info=trouble)
+    await service.close()
     return code
 
 
@@ -79,6 +83,9 @@ def _signalled(stop: asyncio.Event) -> None:
     if stop.is_set():
         os._exit(EX_BROKEN)
     stop.set()
+    last = threading.Timer(LAST_S, os._exit, (EX_BROKEN,))
+    last.daemon = True  # what ends in order does not wait for it
+    last.start()
 
 
 async def _until_stopped(service: Service, stop: asyncio.Event) -> int:

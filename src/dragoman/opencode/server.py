@@ -125,12 +125,12 @@ class ManagedServer:
 
     start = ensure
 
-    async def stop(self) -> None:
-        """End the server and everything that it started."""
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """End the server and everything that it started: asked first, killed after `grace_s`."""
         async with adopt.exclusive(self._root / "lock"):
             state = adopt.read_state(self._state_file)
             if state is not None:
-                if not await adopt.end_family(state, STOP_GRACE_S):
+                if not await adopt.end_family(state, grace_s):
                     log.error("opencode.immortal", pid=state.pid, left=sorted(adopt.family(state)))
                 self._state_file.unlink(missing_ok=True)
             self._state = None

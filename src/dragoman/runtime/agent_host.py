@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,8 @@ class AttachedServer:
         self._workspaces_dir = workspaces_dir
         self._proved = False
         self._why = "has not answered yet"
+        self._reaching = asyncio.Lock()
+        self._not_before = 0.0
 
     @property
     def state(self) -> str:
@@ -54,13 +57,25 @@ class AttachedServer:
         return self._why or "up"
 
     async def client(self) -> OpenCode:
-        """The client; the first time after a proof."""
+        """The client; the first time after a proof. While it is away nobody but `run` knocks: thousands may wait."""
         if not self._proved:
+            async with self._reaching:
+                if not self._proved:
+                    await self._first_contact()
+        if self._why:
+            raise OpenCodeDown(f"OpenCode is {self._why}")
+        return self._client
+
+    async def _first_contact(self) -> None:
+        if time.monotonic() < self._not_before:
+            raise OpenCodeDown(f"OpenCode {self._why}")
+        try:
             await self._client.health()
             await self._prove_same_disk()
-            self._proved = True
-            self._why = ""
-        return self._client
+        except OpenCodeError:
+            self._not_before = time.monotonic() + FIRST_RETRY_S
+            raise
+        self._proved, self._why = True, ""
 
     async def run(self) -> None:
         """See that it shares our disk as soon as it answers, then look now and then whether it is there.
@@ -70,7 +85,7 @@ class AttachedServer:
         wait_s = FIRST_RETRY_S
         while True:
             try:
-                await (await self.client()).health()
+                await (self._client.health() if self._proved else self.client())
             except OpenCodeError as error:
                 if not self._why or wait_s == FIRST_RETRY_S:
                     _log.warning("opencode.away", error=str(error))
@@ -114,6 +129,7 @@ class AttachedServer:
 
 RECYCLE_BYTES = 2 * 1024**3  # above this the server is started anew as soon as no run is open
 RECYCLE_LOOK_S = 30.0
+END_GRACE_S = 2.0  # it ends within 0.2 s of SIGTERM when it is well
 SPARE_BYTES = 512 * 1024**2  # with less free memory no further run is started
 
 
@@ -170,7 +186,7 @@ class TendedServer:
         if self._keep and self._busy():
             _log.info("opencode.left_running")
             return
-        await self._server.stop()
+        await self._server.stop(END_GRACE_S)
 
     async def _first_start(self) -> None:
         wait_s = FIRST_RETRY_S

@@ -25,7 +25,7 @@ from dragoman.ledger.turns import Delivery, Outcome
 from dragoman.ledger.tx import Tx
 
 HOUR_S = 3600.0
-FLOOD = 16  # deliveries under way at a time; at 200 a second there are two or three
+FLOOD = 8  # deliveries under way at a time; at 200 a second there are two or three
 _log = logs.get("engine")
 
 

@@ -38,7 +38,10 @@ from dragoman.runtime.workers import Perform, Recurs, Workers
 
 BEAT_S = 10.0
 CLEANUP_S = 3_600.0
-STOP_S = 5.0  # for what is under way at SIGTERM
+# What SIGTERM leaves us, ten seconds in all; the doors close meanwhile (web.asgi: 7 s at most).
+STOP_S = 2.5  # for what is under way
+OPENCODE_S = 3.5  # for OpenCode to end
+PARTS_S = 0.5  # for our own parts to end
 _SIZES: dict[Pool, int] = {"linear": 32, "start": 8, "agent": 16, "abort": 16, "timers": 8, "system": 1}
 _log = logs.get("service")
 
@@ -121,6 +124,11 @@ class Service:
 
     async def stop(self) -> None:
         """Stop within ten seconds; everything that is not done is on disk and goes on after the next start."""
+        await self.wind_down()
+        await self.close()
+
+    async def wind_down(self) -> None:
+        """Perform nothing more, and end OpenCode. What is heard while the doors close is still put on disk."""
         await asyncio.gather(*(workers.stop(STOP_S) for workers in self._workers))
         try:
             self._open_at_end = bool(await self.ledger.read(read.open_runs, self.host))
@@ -130,8 +138,15 @@ class Service:
         await self.follower.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.agent_host.close()
+        await asyncio.wait(self._tasks, timeout=PARTS_S)
+        try:
+            async with asyncio.timeout(OPENCODE_S):
+                await self.agent_host.close()
+        except (TimeoutError, Refusal) as error:
+            _log.error("opencode.unended", error=str(error) or f"it did not end within {OPENCODE_S:g} s")
+
+    async def close(self) -> None:
+        """Let the ledger go, after `wind_down` and when the doors are closed."""
         await self.linear.close()
         await self.ledger.close()
         self._lock.close()

@@ -23,6 +23,7 @@ from dragoman.ledger.tx import Tx
 from dragoman.runtime.engine import Engine
 
 LEASE_S = 30.0
+LET_GO_S = 0.5  # for what was told to stop to do so; whatever does not is left behind
 LONGEST_NAP_S = 5.0  # another process may have inserted something: look again now and then
 LEDGER_DOWN_NAP_S = 0.5
 STEP_ASIDE_S = 0.5
@@ -107,7 +108,10 @@ class Workers:
             await asyncio.wait(self._under_way, timeout=within_s)
         for task in list(self._under_way):
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=LET_GO_S)
+        for claimed in self._under_way.values():
+            _log.error("worker.stuck", pool=self._pool, effect=type(claimed.effect).__name__, n=claimed.n)
 
     async def _step_aside(self) -> None:
         """In a flood of deliveries their answers come first: Linear waits for them five seconds, and for a first thought

@@ -63,7 +63,7 @@ async def serve(settings: config.Settings, *, ended: asyncio.Event | None = None
         return EX_CONFIG
     _spare_the_collector()
     _log.info("listening", url=server.url, webhook=f"{settings.public_url or server.url}/webhooks/linear")
-    code = await _until_stopped(service, stop)
+    code = await _until_stopped(service, server, stop)
     for trouble in await asyncio.gather(server.stop(), service.wind_down(), return_exceptions=True):
         if isinstance(trouble, BaseException):
             _log.error("stop.broke", error=repr(trouble), exc_info=trouble)
@@ -88,11 +88,12 @@ def _signalled(stop: asyncio.Event) -> None:
     last.start()
 
 
-async def _until_stopped(service: Service, stop: asyncio.Event) -> int:
+async def _until_stopped(service: Service, server: HttpServer, stop: asyncio.Event) -> int:
     if service.fatal is None:
         raise RuntimeError("the service was not started")
     waiting = asyncio.create_task(stop.wait())
     service.fatal.add_done_callback(lambda _: stop.set())
+    server.lost.add_done_callback(lambda _: stop.set())
     await waiting
     if service.fatal.done():
         error = service.fatal.result()
@@ -100,6 +101,10 @@ async def _until_stopped(service: Service, stop: asyncio.Event) -> int:
             click.echo(f"dragoman refuses to run: {error}", err=True)
             return EX_CONFIG
         click.echo("Something broke on our side; the log has the details.", err=True)
+        return EX_BROKEN
+    if server.lost.done():
+        _log.error("server.lost", url=server.url, error=repr(server.lost.result()))
+        click.echo("The web server ended by itself; the log has the details.", err=True)
         return EX_BROKEN
     _log.info("stopping")
     return 0

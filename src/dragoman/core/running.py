@@ -177,7 +177,7 @@ def on_waiting(draft: Draft, event: RunWaiting) -> None:
     if draft.turn.waiting == event.cause:
         return
     draft.turn_with(waiting=event.cause, waiting_since=draft.now)
-    draft.tell(wording.waiting(event.cause, event.detail))
+    draft.tell(wording.waiting(event.cause, event.detail, isinstance(draft.session.phase, Working)))
     if event.cause != "capacity":
         draft.remind(PatienceOver(run=event.run), draft.rules.patience_s)
 

@@ -28,6 +28,14 @@ UNASKABLE = (
 ABORT_BROKE = "Something broke on my side while I looked whether the work has ended"
 
 
+def unshowable(session: str) -> str:
+    """Stands for a final activity that Linear refused."""
+    return (
+        "The work has ended, but Linear did not take the words of the answer, so I cannot show it here. It is kept: "
+        f"whoever runs me can read it with `dragoman sessions show {session}`."
+    )
+
+
 def broke_on_our_side(run: str) -> str:
     """A bug of ours ended the turn."""
     return f"Something broke on my side, so I could not go on; the log has `run={run}`. Write to me to try again."
@@ -50,11 +58,12 @@ def turn_started(prompt: Prompt) -> str:
     return f"On it: “{words}”" if words else "On it."
 
 
-def waiting(cause: str, detail: str) -> str:
-    """Why a run does not begin yet."""
+def waiting(cause: str, detail: str, working: bool) -> str:
+    """Why a run does not begin yet, or does not go on when it was `working` already."""
     match cause:
         case "opencode":
-            return "OpenCode is not answering at the moment. I keep trying and start as soon as it is back."
+            then = "go on" if working else "start"
+            return f"OpenCode is not answering at the moment. I keep trying and {then} as soon as it is back."
         case "capacity":
             return "All places are taken by running work. Yours is in the queue and starts by itself."
         case _:

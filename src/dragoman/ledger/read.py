@@ -223,6 +223,13 @@ def sessions_of_issue(tx: Tx, issue: IssueId, limit: int = 20) -> list[Session]:
     return [decode_session(body) for (body,) in tx.execute(_SQL["sessions_of_issue"], (issue, limit)).fetchall()]
 
 
+def concerned_by_issue(tx: Tx, issue: IssueId, newest: int = 20) -> list[SessionId]:
+    """The sessions that news of an issue concerns: all that have a turn under way, and the newest, which may be
+    written to again."""
+    rows = tx.execute(_SQL["concerned_by_issue"], (issue, issue, newest)).fetchall()
+    return [SessionId(id_) for (id_,) in rows]
+
+
 def count_sessions(tx: Tx, issue: IssueId, since: float) -> int:
     """How many sessions of `issue` were opened since then; one that is being opened in this turn is not among them."""
     return int(tx.execute(_SQL["count_sessions"], (issue, since)).fetchone()[0])

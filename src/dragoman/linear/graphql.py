@@ -37,20 +37,9 @@ _IDENTITY_WORDS = frozenset({"authentication error", "unauthenticated"})
 _PASSING_WORDS = frozenset(
     {"network error", "bootstrap error", "internal error", "internal server error", "lock timeout", "unknown"}
 )
-_LASTING_WORDS = frozenset(
-    {
-        "forbidden",
-        "feature not accessible",
-        "invalid input",
-        "input error",
-        "bad user input",
-        "user error",
-        "graphql error",
-        "graphql validation failed",
-        "graphql parse failed",
-        "usage limit exceeded",
-    }
-)
+_INPUT_WORDS = frozenset({"invalid input", "input error", "bad user input", "graphql validation failed"})
+_NO_ACCESS_WORDS = frozenset({"forbidden", "feature not accessible", "usage limit exceeded"})
+_LASTING_WORDS = _INPUT_WORDS | _NO_ACCESS_WORDS | {"user error", "graphql error", "graphql parse failed"}
 
 
 class RateLimited(LinearError):
@@ -58,6 +47,13 @@ class RateLimited(LinearError):
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message, retryable=True, retry_after_s=retry_after_s)
+
+
+class InputRefused(LinearError):
+    """Linear will not take what we wrote, for good; something else in its place may be taken."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
 
 
 class Unauthorized(LinearError):
@@ -136,7 +132,10 @@ def _error(
         return Unauthorized(f"Linear does not accept the token: {message}")
     if own_id and (status == 409 or any(_DUPLICATE.search(_raw_message(error)) for error in errors)):
         return DuplicateWrite(message)
-    if words & _LASTING_WORDS or any(_MISSING.search(_raw_message(error)) for error in errors):
+    missing = any(_MISSING.search(_raw_message(error)) for error in errors)
+    if words & _INPUT_WORDS and not words & _NO_ACCESS_WORDS and not missing:
+        return InputRefused(f"Linear refused: {message}")
+    if words & _LASTING_WORDS or missing:
         return LinearError(f"Linear refused: {message}", retryable=False)
     if words & _PASSING_WORDS or status >= 500:
         return LinearError(

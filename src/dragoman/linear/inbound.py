@@ -51,7 +51,7 @@ class Relevant(Record):
 
 
 class AboutIssue(Record):
-    """An event for every session of an issue. When it is dealt out, a key counts per session."""
+    """An event for the sessions of an issue. When it is dealt out, a key counts per session."""
 
     issue: IssueId
     organization: OrganizationId

@@ -25,6 +25,7 @@ from dragoman.ledger.turns import Delivery, Outcome
 from dragoman.ledger.tx import Tx
 
 HOUR_S = 3600.0
+CALM_S = 0.05  # so long after the last of a flood
 FLOOD = 8  # deliveries under way at a time; at 200 a second there are two or three
 _log = logs.get("engine")
 
@@ -89,9 +90,14 @@ class Engine:
             )
         finally:
             self._arriving -= 1
-            if self._arriving < FLOOD:
-                self.calm.set()
+            if self._arriving < FLOOD and not self.calm.is_set():
+                # Deliveries are answered a group at a time: the gap between two groups is no calm.
+                asyncio.get_running_loop().call_later(CALM_S, self._calm_down)
         return self._told(event, outcome)
+
+    def _calm_down(self) -> None:
+        if self._arriving < FLOOD:
+            self.calm.set()
 
     async def tell(self, session: SessionId, event: Event, *, keys: Sequence[str] = ()) -> Outcome:
         """Hear something of a session that must be known already."""

@@ -50,6 +50,7 @@ class HttpServer:
 
     port      0 = a free one; `url` tells which
     header_s  a connection whose headers are not complete by then is cut
+    `lost` is done, with the reason, when it has ended though nobody stopped it.
     """
 
     def __init__(self, application: Application, *, host: str, port: int, header_s: float = HEADER_S) -> None:
@@ -60,6 +61,8 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._threads: frozenset[int] = frozenset()  # the server's own
+        self._stopping = False
+        self.lost: asyncio.Future[BaseException]  # from `start` on
         self._answering = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -87,6 +90,7 @@ class HttpServer:
             log_enabled=False,
         )
         before = threads.foreign()
+        self.lost = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._server.serve())
         async with asyncio.timeout(LISTEN_S):
             while not await self._listening():
@@ -94,11 +98,13 @@ class HttpServer:
                     raise OSError(f"cannot listen on {self.url}")
                 await asyncio.sleep(0.01)
         self._threads = threads.foreign() - before
+        self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Stop listening, once what is being answered has been answered; after STOP_S open requests are cut."""
         if self._server is None or self._task is None:
             return
+        self._stopping = True
         # An answer that is being written while the server's own threads end can take the whole process down.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), STOP_S)
@@ -108,6 +114,10 @@ class HttpServer:
         except TimeoutError:
             self._task.cancel()
         await threads.gone(self._threads)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not self._stopping and not task.cancelled():
+            self.lost.set_result(task.exception() or RuntimeError("the server ended by itself"))
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._answering += 1

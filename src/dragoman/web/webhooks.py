@@ -113,8 +113,8 @@ class LinearWebhook:
                 outcome = await self._engine.receive(session, organization, event, keys=keys, delivery=note)
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
-                found = await self._engine.ledger.read(look.sessions_of_issue, issue)
-                return await self._deal_out([one.id for one in found], event, keys)
+                concerned = await self._engine.ledger.read(look.concerned_by_issue, issue)
+                return await self._deal_out(concerned, event, keys)
             case AboutOrganization(organization=organization, event=event, keys=keys):
                 found_ids = await self._engine.ledger.read(look.live_sessions_of, organization)
                 return await self._deal_out(found_ids, event, keys)

@@ -56,6 +56,12 @@ SELECT id, body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
 -- The newest sessions of an issue.
 SELECT body FROM sessions WHERE issue = ? ORDER BY created_at DESC, n DESC LIMIT ?;
 
+-- name: concerned_by_issue
+-- The sessions of an issue that have a turn under way, and the newest.
+SELECT id FROM sessions WHERE issue = ? AND (live = 1 OR n IN (
+  SELECT n FROM sessions WHERE issue = ? ORDER BY created_at DESC, n DESC LIMIT ?
+));
+
 -- name: count_sessions
 -- How many sessions an issue got since a moment.
 SELECT count(*) FROM sessions WHERE issue = ? AND created_at >= ?;

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from dragoman import logs
-from dragoman.core.activities import Thought
+from dragoman.core import wording
+from dragoman.core.activities import Failure, Response, Thought
 from dragoman.core.effects import BeginIssue, Post, ReadIssue, ShowPlan
 from dragoman.core.events import Event, IssueRead
 from dragoman.errors import LinearError
@@ -16,6 +19,7 @@ from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import Linear, priority_of
 from dragoman.linear.governor import Dropped, Priority
+from dragoman.linear.graphql import InputRefused
 from dragoman.linear.outbound import Link
 from dragoman.runtime.workers import Pointless
 
@@ -42,10 +46,18 @@ class People:
         match effect:
             case Post(id=id_, activity=activity):
                 urgency = await self._urgency(session, effect, claimed)
+                link = self._link_to(session)
                 try:
-                    await self._linear.post(session, id_, activity, priority=urgency, link=self._link_to(session))
+                    await self._linear.post(session, id_, activity, priority=urgency, link=link)
                 except Dropped:
                     raise Pointless("Linear's quota is kept for others") from None
+                except InputRefused as error:
+                    if not isinstance(activity, Response | Failure):
+                        raise
+                    # People wait for the end: if not the answer, they read where it is. The id was not taken.
+                    _log.error("final.refused", session=session, error=str(error))
+                    instead = replace(activity, body=wording.unshowable(session))
+                    await self._linear.post(session, id_, instead, priority=urgency, link=link)
             case ShowPlan(items=items):
                 await self._linear.show_plan(session, items, priority=await self._urgency(session, effect, claimed))
             case ReadIssue():
@@ -74,10 +86,18 @@ class People:
         return IssueRead(run=effect.run, issue=issue)
 
     async def _begin_issue(self, session: SessionId, effect: BeginIssue) -> None:
+        refused: LinearError | None = None
         if link := self._link_to(session):
-            await self._linear.add_links(session, [Link(label="Dragoman", url=link)])
+            try:
+                await self._linear.add_links(session, [Link(label="Dragoman", url=link)])
+            except LinearError as error:
+                if error.retryable:
+                    raise
+                refused = error  # for good, which says nothing of the issue
         if effect.issue is not None:
             await self._linear.begin_issue(effect.issue.id, start=effect.start, delegate=effect.delegate)
+        if refused is not None:
+            raise refused
 
 
 def _priority(effect: Post | ShowPlan) -> Priority:

@@ -29,6 +29,7 @@ def test_waiting_is_told_once_a_cause() -> None:
     story.reads_issue()
     first = story.hear(RunWaiting(run=story.run, cause="opencode"))
     assert "OpenCode is not answering" in bodies(first)[0]
+    assert "start as soon as it is back" in bodies(first)[0]
     assert story.hear(RunWaiting(run=story.run, cause="opencode")) == ()
 
 

@@ -68,6 +68,7 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
                 "working_runs",
                 "effects_of",
                 "sessions_of_issue",
+                "concerned_by_issue",
                 "count_sessions",
             )
         ),

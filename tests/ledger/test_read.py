@@ -123,6 +123,19 @@ async def test_an_unknown_session_has_no_details(ledger: SqliteLedger) -> None:
     assert await ledger.read(read.details, SessionId("nobody")) is None
 
 
+async def test_news_of_an_issue_concerns_all_that_is_under_way_and_the_newest(
+    ledger: SqliteLedger, clock: HeldClock
+) -> None:
+    story = Story(ledger, clock)
+    await story.tell(a_session_in(WORKING, "old and working"))
+    await story.tell(a_session_in(Resting(after="answered"), "old"))
+    await story.tell(a_session_in(WORKING, "of another issue", key="ENG-13"))
+    for name in ("new", "newest"):
+        await story.tell(a_session_in(Resting(after="answered"), name))
+    found = await ledger.read(read.concerned_by_issue, an_issue().id, 2)
+    assert sorted(found) == ["new", "newest", "old and working"]
+
+
 @pytest.mark.parametrize("body", ["{", '{"v":99,"value":{}}'])
 async def test_a_session_that_cannot_be_read_does_not_hide_the_others(
     ledger: SqliteLedger, clock: HeldClock, body: str

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.errors import DuplicateWrite, LinearError
-from dragoman.linear.graphql import RateLimited, Unauthorized, decipher, request_body
+from dragoman.linear.graphql import InputRefused, RateLimited, Unauthorized, decipher, request_body
 from dragoman.linear.quota import Quota, read_quota
 from tests.linear.recorded import recording
 
@@ -51,7 +51,14 @@ def test_data_is_data() -> None:
         (200, failed("no access", type="forbidden"), LinearError, False),
         (200, failed("Entity not found: AgentSession"), LinearError, False),
         (400, failed("Entity not found", type="invalid input", code="INPUT_ERROR", userError=True), LinearError, False),
-        (400, failed('Variable "$input" got invalid value', code="GRAPHQL_VALIDATION_FAILED"), LinearError, False),
+        (400, failed('Variable "$input" got invalid value', code="GRAPHQL_VALIDATION_FAILED"), InputRefused, False),
+        (
+            400,
+            failed("body is too long", type="invalid input", code="INPUT_ERROR", userError=True),
+            InputRefused,
+            False,
+        ),
+        (403, failed("no access to this input", type="forbidden", code="INPUT_ERROR"), LinearError, False),
         (200, failed("Nope", userError=True), LinearError, False),
         (200, failed("Only the owning app", type="user error"), LinearError, False),
         (200, failed("lock", type="lock timeout"), LinearError, True),
@@ -99,10 +106,17 @@ def test_a_taken_id_is_a_duplicate_only_when_the_id_was_ours(status: int, messag
     assert other.retryable is False
 
 
-@pytest.mark.parametrize("message", ["options must be unique", "body is invalid", "Entity not found: AgentSession"])
-def test_other_refusals_of_a_write_with_our_id_are_no_duplicates(message: str) -> None:
+@pytest.mark.parametrize(
+    "message, kind",
+    [
+        ("options must be unique", InputRefused),
+        ("body is invalid", InputRefused),
+        ("Entity not found: AgentSession", LinearError),
+    ],
+)
+def test_other_refusals_of_a_write_with_our_id_are_no_duplicates(message: str, kind: type[LinearError]) -> None:
     error = answer(200, failed(message, type="invalid input"), own_id=True)
-    assert type(error) is LinearError
+    assert type(error) is kind
     assert not error.retryable
 
 

@@ -24,7 +24,7 @@ def lasting(facts: list[Fact]) -> dict[str, object]:
 WHOLE = {name: lasting(recording.told()) for name, recording in RECORDINGS.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(NAMES), st.data())
 def test_lost_and_repeated_events_with_snapshots_instead_tell_the_same_facts(name: str, data: st.DataObject) -> None:
     recording = RECORDINGS[name]

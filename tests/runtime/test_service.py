@@ -19,6 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dragoman import config
+from dragoman.cli import serve as serve_module
 from dragoman.cli.serve import EX_BROKEN, EX_CONFIG
 from dragoman.core.events import SessionOpened
 from dragoman.errors import LedgerError, Refusal
@@ -28,6 +29,7 @@ from dragoman.ledger.cleanup import EFFECTS_S
 from dragoman.ledger.tx import Tx
 from dragoman.runtime import service as service_module
 from dragoman.runtime.service import Service
+from dragoman.web.asgi import HttpServer
 from tests.builders import ORGANIZATION, a_prompt, an_issue
 from tests.runtime.waiting import until
 from tests.stories.scripted_agent import ScriptedAgent
@@ -312,6 +314,26 @@ async def test_a_signal_ends_the_command_in_time_though_what_is_under_way_hangs(
     assert time.monotonic() - began < 10.0
     assert b'"service.stopped"' in told  # the ledger was closed in order
     writer.close()
+
+
+async def test_a_web_server_that_ends_by_itself_ends_the_command_so_that_it_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[HttpServer] = []
+    start = HttpServer.start
+
+    async def started_(self: HttpServer) -> None:
+        await start(self)
+        started.append(self)
+
+    monkeypatch.setattr(HttpServer, "start", started_)
+    monkeypatch.setattr(serve_module, "_spare_the_collector", lambda: None)  # this process goes on
+    serving = asyncio.create_task(serve_module.serve(config.load(environment_in(tmp_path), folder=tmp_path)))
+    await until(lambda: started)
+    assert started[0]._server is not None
+    started[0]._server.stop()  # type: ignore[no-untyped-call]  # granian's is untyped
+    assert await asyncio.wait_for(serving, 15.0) == EX_BROKEN
+    assert "The web server ended by itself" in capsys.readouterr().err
 
 
 async def test_a_taken_port_ends_the_command_with_a_word(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from dragoman.core import step as machine
+from dragoman.core.effects import StartRun, SteerRun
 from dragoman.core.events import Event
 from dragoman.errors import LedgerError
+from dragoman.ids import MessageId, PartId, SessionId
 from dragoman.ledger import effects, pools
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import Recurs
-from tests.builders import a_post, a_tick
+from tests.builders import a_post, a_prompt, a_run, a_session, a_start, a_tick
 from tests.runtime.conftest import HOST, HeldClock, StartWorkers
 from tests.runtime.lanes import (
     Performed,
@@ -254,6 +256,27 @@ async def test_what_is_claimed_while_stopping_is_not_begun(ledger: SqliteLedger,
     await blocked
     await ledger.turn(lambda _: None)
     assert performed.said == []
+
+
+# ── pools ────────────────────────────────────────────────────────────────
+async def test_starts_that_hang_do_not_hold_up_what_is_said_to_other_runs(
+    ledger: SqliteLedger, start: StartWorkers
+) -> None:
+    elsewhere = SessionId("elsewhere")
+    said: list[str] = []
+
+    async def perform(claimed: Claimed) -> None:
+        said.append(type(claimed.effect).__name__)
+        if isinstance(claimed.effect, StartRun):
+            await asyncio.Event().wait()
+
+    for pool in (pools.pool_of(a_start()), "agent"):
+        start(perform, pool=pool, size=1)
+    await queue(ledger, a_start(), session=a_session())
+    await until(lambda: said == ["StartRun"])
+    steer = SteerRun(run=a_run(elsewhere), prompt=a_prompt(), message=MessageId("msg_2"), part=PartId("prt_2"))
+    await ledger.turn(effects.insert, a_session(elsewhere), [steer])
+    await until(lambda: said == ["StartRun", "SteerRun"])
 
 
 # ── jobs ─────────────────────────────────────────────────────────────────

@@ -117,7 +117,7 @@ async def test_opencode_away_during_a_run_is_said_and_the_run_goes_on_afterwards
         session = stage.mention()
         await stage.until_shown(session, "action", "wait tool")
         await stage.agent.die()
-        await stage.until_shown(session, "thought", "OpenCode is not answering")
+        await stage.until_shown(session, "thought", "go on as soon as it is back")
         await stage.agent.come_up()
         assert await stage.final(session) == ("response", "Fixed.")
 

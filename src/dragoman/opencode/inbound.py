@@ -238,7 +238,10 @@ class RunView:
             self._changes += 1  # a sub-agent at work is no stall
 
     def _put_message(self, info: wire.MessageInfo) -> None:
-        if self._picture.put_message(info) and info.role == "assistant":
+        if not self._picture.put_message(info):
+            return
+        self._first_untold = min(self._first_untold, self._picture.order.index(info.id))
+        if info.role == "assistant":
             self._errors.clear()  # whatever they were about, it went on
 
     def _put_part(self, part: wire.Part) -> None:

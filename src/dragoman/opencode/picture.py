@@ -70,12 +70,21 @@ class Picture:
         if known is None:
             self._rows.setdefault(info.id, {})
             if info.id not in self.order:
-                self.order.append(info.id)
+                self.order.insert(self._place_of(info), info.id)
         elif info.role == "user" or known == info or (known.time.completed is not None and info.time.completed is None):
             return False
         self.infos[info.id] = info
         self.changes += 1
         return known is None
+
+    def _place_of(self, info: wire.MessageInfo) -> int:
+        """Where a message stands that an event tells of: by its time, for the event may come late. Were it taken for the
+        newest, the answer before it would no longer be the last word."""
+        place = len(self.order)
+        created = info.time.created
+        while created is not None and place and (self.infos[self.order[place - 1]].time.created or 0) > created:
+            place -= 1
+        return place
 
     def put_part(self, part: wire.Part) -> bool:
         """Merge a part of a known message; returns whether it changed anything."""

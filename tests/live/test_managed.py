@@ -97,7 +97,7 @@ class Growing:
     async def watch(self, _told: Callable[[Endpoint | None], Awaitable[None]]) -> None:
         await asyncio.Event().wait()
 
-    async def stop(self) -> None:
+    async def stop(self, grace_s: float = 0.0) -> None:
         self.starts = 0
 
     async def looks(self, times: int = 2) -> None:

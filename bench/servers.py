@@ -18,6 +18,7 @@ import msgspec
 
 from bench import native
 from bench.machine import pinned
+from dragoman.ports import free_port
 
 START_S = 30.0
 STOP_S = 12.0
@@ -52,13 +53,6 @@ LINEAR_ANSWER: Mapping[str, object] = {
         "issueUpdate": {"success": True},
     }
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

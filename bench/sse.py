@@ -13,9 +13,10 @@ import msgspec
 import uvloop
 
 from bench.figures import median, table, verdict
-from bench.servers import Process, free_port
+from bench.servers import Process
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.stream import EventStream
+from dragoman.ports import free_port
 
 EVENTS = 30_000
 ROUNDS = 3

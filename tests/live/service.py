@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from dragoman.opencode import adopt
+from dragoman.ports import free_port
 from dragoman.sim.records import Activity, AgentSession
 from dragoman.sim.sample import make_sample
 from dragoman.sim.server import Simulator
@@ -277,13 +277,6 @@ def provider(linear: Simulator, key: str = "none-needed") -> dict[str, object]:
         "models": {"story": {"name": "Story", "limit": {"context": 200_000, "output": 8_000}}},
     }
     return {"provider": {"scripted": made}}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def git(folder: Path, *args: str) -> str:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.ports import free_port
 from dragoman.sim.script import Say
 from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
-from tests.live.service import LiveService, becomes, free_port, provider
+from tests.live.service import LiveService, becomes, provider
 
 pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 

@@ -22,12 +22,13 @@ from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.read import Details
 from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.ports import free_port
 from dragoman.runtime.service import Service
 from dragoman.sim.hooks import Delivery
 from dragoman.sim.records import Activity
 from dragoman.sim.server import Simulator
 from dragoman.web.app import Door
-from dragoman.web.asgi import HttpServer, free_port
+from dragoman.web.asgi import HttpServer
 from tests.stories.checks import all_sessions, said, unfinished, wrong_with
 from tests.stories.scripted_agent import ScriptedAgent
 

@@ -16,11 +16,11 @@ import uvloop
 from dragoman import config, logs
 from dragoman.cli.serve import EX_CONFIG, serve
 from dragoman.errors import ConfigurationError
+from dragoman.ports import free_port
 from dragoman.sim.records import Activity
 from dragoman.sim.sample import ISSUE_DESCRIPTION, ISSUE_TITLE, make_sample
 from dragoman.sim.server import Simulator
 from dragoman.sim.world import World
-from dragoman.web.asgi import free_port
 
 CI_ANSWER = "Return 0.0"
 CI_DEADLINE_S = 150.0

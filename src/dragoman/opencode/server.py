@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -28,6 +27,7 @@ from dragoman.errors import OpenCodeDown, OpenCodeError, Refusal
 from dragoman.opencode import adopt, sandbox
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.settings import INSTANCE_VARIABLE, configuration, enforced, environment
+from dragoman.ports import free_port
 
 log = logs.get("opencode.server")
 
@@ -203,7 +203,7 @@ class ManagedServer:
         password = before.password if before is not None else secrets.token_urlsafe(32)
         kept = before.port if before is not None and not self._port else self._port
         problem = ""
-        for port in (kept or _free_port(), self._port or _free_port()):
+        for port in (kept or free_port(), self._port or free_port()):
             instance = secrets.token_hex(8)
             logs.keep_secret([password])
             state = adopt.ServerState(0, 0, 0, password, instance, settings)
@@ -334,13 +334,6 @@ class ManagedServer:
     def _endpoint(self, state: adopt.ServerState, sandboxed: bool, *, adopted: bool = False) -> Endpoint:
         logs.keep_secret([state.password])
         return Endpoint(url=_url(state), password=state.password, sandboxed=sandboxed, adopted=adopted)
-
-
-def _free_port() -> int:
-    """A port that was free a moment ago: OpenCode takes 0 for its usual 4096."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _reap() -> None:

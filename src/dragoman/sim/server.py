@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import Callable, Iterable
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
@@ -16,6 +15,7 @@ from starlette.applications import Starlette
 
 from dragoman import threads
 from dragoman.clock import Clock, SystemClock
+from dragoman.ports import free_port
 from dragoman.sim.agent import Agent
 from dragoman.sim.asgi import Receive, Scope, Send, TooLarge, header, read_body, send_json, send_whole, start
 from dragoman.sim.control import control_routes
@@ -127,7 +127,7 @@ class Simulator:
         await self.hooks.start()
         chosen = self.port
         for _ in range(3):  # a free port can be taken by somebody else before the server has it
-            self.port = chosen or _free_port()
+            self.port = chosen or free_port()
             self._server = Server(
                 self._app,
                 address=HOST,
@@ -219,13 +219,6 @@ class Simulator:
         content_type = header(scope, b"content-type") or ""
         status, body = self.tokens.grant(content_type, header(scope, b"authorization"), await read_body(receive))
         await send_json(send, status, body)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: Any = probe.getsockname()[1]
-        return int(port)
 
 
 async def _answers(port: int, serving: asyncio.Task[None]) -> bool:

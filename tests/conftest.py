@@ -93,6 +93,20 @@ def found_or_skipped(find: Callable[[], Path]) -> Path:
     pytest.skip(reason)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--deep", action="store_true", help="also run the tests that start OpenCode again and again")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    deep = config.getoption("--deep") or os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1"
+    for item in items:
+        if not deep and item.get_closest_marker("deep") is not None:
+            item.add_marker(pytest.mark.skip(reason="starts OpenCode again and again: ./dev test --deep"))
+        if item.get_closest_marker("needs_opencode") or item.get_closest_marker("needs_chromium"):
+            # They share a service or a browser with the others of their file, which takes seconds to start.
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, find in FINDERS.items():
         if item.get_closest_marker(marker) is not None:

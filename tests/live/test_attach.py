@@ -20,7 +20,7 @@ from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
 from tests.live.service import LiveService, becomes, provider
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 PASSWORD = "password-of-the-attached"
 

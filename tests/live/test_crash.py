@@ -10,7 +10,12 @@ from dragoman.sim.script import Pause, Say
 from dragoman.sim.stories import bash
 from tests.live.service import LiveService, becomes, running
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(200)]
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.needs_opencode,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(200),
+]
 
 TOLD = "interrupted from outside"  # what an agent reads that was cut in the middle of its work
 

@@ -21,6 +21,7 @@ from tests.live.conftest import Serving
 from tests.live.service import becomes, running
 
 
+@pytest.mark.deep
 @pytest.mark.needs_opencode
 @pytest.mark.needs_bubblewrap
 @pytest.mark.timeout(200)
@@ -53,6 +54,7 @@ async def test_a_resting_session_costs_no_instance_and_at_the_end_nothing_is_lef
             assert "Traceback" not in log.read_text("utf-8")
 
 
+@pytest.mark.deep
 @pytest.mark.needs_opencode
 @pytest.mark.timeout(200)
 async def test_without_a_sandbox_we_say_so_and_still_leave_nothing_behind(serving: Serving) -> None:

@@ -21,6 +21,7 @@ from tests.live.conftest import serving_in
 from tests.live.service import PROGRAM, LiveService, command_line
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.needs_opencode,
     pytest.mark.needs_bubblewrap,
     pytest.mark.asyncio(loop_scope="module"),

@@ -19,7 +19,7 @@ from dragoman.opencode.server import Endpoint
 from tests.opencode.conftest import Live, managed
 from tests.opencode.scripted import ScriptedModel, Wait
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(150)]
 
 
 async def becomes(true: Callable[[], bool], deadline_s: float = 30.0) -> None:

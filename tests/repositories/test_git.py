@@ -59,6 +59,21 @@ async def test_a_cancelled_git_is_ended(tmp_path: Path) -> None:
     await until(lambda: not alive(int(child.read_text())))
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_git_that_is_cancelled_while_it_is_being_started_is_ended_with_its_children(
+    tmp_path: Path, turns: int
+) -> None:
+    task = asyncio.create_task(git("-c", f"alias.slow={SLOW}", "slow", cwd=tmp_path, deadline_s=60))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(30):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    child = tmp_path / "child"
+    assert not child.exists() or not alive(int(child.read_text() or 0))
+
+
 async def test_endless_output_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git_module, "MAX_OUTPUT", 1 << 20)
     with pytest.raises(GitError, match="printed more than 1 MiB"):

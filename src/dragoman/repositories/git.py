@@ -74,8 +74,8 @@ async def git(
     extra = dict(env_extra or {})
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     verb = _verb(args)
-    try:
-        process = await asyncio.create_subprocess_exec(
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
             "git",
             *settings,
             *args,
@@ -87,8 +87,16 @@ async def git(
             start_new_session=True,
             pass_fds=tuple(keep_open),
         )
+    )
+    try:
+        process = await asyncio.shield(starting)
     except OSError as error:
         raise _not_started(verb, cwd, error) from error
+    except asyncio.CancelledError:
+        # Cancelled half-way, asyncio would end git alone and wait for ever for the pipes that git's children hold.
+        with suppress(OSError):
+            await _end(await starting)
+        raise
     assert process.stdout is not None
     assert process.stderr is not None
     try:

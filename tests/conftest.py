@@ -102,9 +102,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not deep and item.get_closest_marker("deep") is not None:
             item.add_marker(pytest.mark.skip(reason="starts OpenCode again and again: ./dev test --deep"))
-        if item.get_closest_marker("needs_opencode") or item.get_closest_marker("needs_chromium"):
-            # They share a service or a browser with the others of their file, which takes seconds to start.
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -175,7 +175,8 @@ async def test_an_adopted_opencode_sees_no_more_than_before(service: LiveService
 
 
 async def test_nothing_that_we_say_or_log_holds_a_secret(service: LiveService) -> None:
-    session = next(iter(service.linear.world.sessions.values()))
+    session = service.ask("[story=env] look around")
+    await service.ends(session)
     pages = [json.dumps(await service.get(path)) for path in ("/health", "/readyz")]
     told = await asyncio.to_thread(
         subprocess.run,

@@ -251,6 +251,15 @@ def test_the_file_may_tune_the_rules_and_pass_on_names(folder: Path) -> None:
     assert settings.pass_env == ("KEY",)
 
 
+@pytest.mark.parametrize("days, doubted", [(0, False), (7, True), (8, False), (365, False)])
+def test_words_may_be_kept_for_days_only_but_it_is_told_that_keys_stay(folder: Path, days: int, doubted: bool) -> None:
+    (folder / "dragoman.toml").write_text(f"{TOML}\n[session]\nretention_days = {days}\n")
+    settings = load(folder)
+    assert settings.rules.retention_days == days
+    told = [doubt for doubt in settings.doubts if "retention_days = 7 is less than 8" in doubt]
+    assert len(told) == doubted
+
+
 def test_a_local_repository_counts_from_the_file_that_names_it(folder: Path) -> None:
     (folder / "etc").mkdir()
     (folder / "code").mkdir()

@@ -169,7 +169,7 @@ async def test_watch_of_a_session_at_rest_ends_at_once(run: Run, ledger: SqliteL
     "arguments,said",
     [
         (["--since", "yesterday"], "write 7d, 12h or 30min"),
-        (["--by", "model"], "Invalid value"),
+        (["--by", "weather"], "Invalid value"),
         (["--json", "--csv"], "not both"),
     ],
 )

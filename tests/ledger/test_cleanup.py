@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dragoman.ledger import cleanup, effects, read, turns
+from dragoman.core.session import Message
+from dragoman.ledger import cleanup, effects, numbers, read, turns
 from dragoman.ledger.cleanup import BATCH, DAY_S
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
@@ -17,9 +18,9 @@ async def hear(ledger: SqliteLedger, *keys: str) -> turns.Outcome:
     )
 
 
-async def clean(ledger: SqliteLedger) -> int:
+async def clean(ledger: SqliteLedger, retention_days: int = 0) -> int:
     removed = 0
-    while batch := await ledger.turn(cleanup.cleanup):
+    while batch := await ledger.turn(cleanup.cleanup, retention_days):
         removed += batch
     return removed
 
@@ -66,4 +67,51 @@ async def test_what_is_old_goes_in_batches(ledger: SqliteLedger, clock: HeldCloc
 
     await ledger.turn(many)
     later = clock.now + 10 * DAY_S
-    assert [await ledger.turn(cleanup.cleanup, later) for _ in range(3)] == [BATCH, 10, 0]
+    assert [await ledger.turn(cleanup.cleanup, at=later) for _ in range(3)] == [BATCH, 10, 0]
+
+
+async def test_words_go_when_their_time_is_over_and_numbers_stay(ledger: SqliteLedger, clock: HeldClock) -> None:
+    said = a_step_to(a_post("one"), messages=[Message(role="user", text="words")])
+
+    async def say() -> None:
+        await ledger.turn(
+            turns.receive, SESSION, a_tick(), keys=[str(clock.now)], new=a_session, turn_of=said, delivery=DELIVERY
+        )
+
+    await say()
+    old = str(clock.now)
+    clock.now += 2 * DAY_S
+    await say()
+    clock.now += 2 * DAY_S
+    assert await clean(ledger, 0) == 0
+    await clean(ledger, 3)
+    details = await ledger.read(read.details, SESSION)
+    assert details is not None
+    at = clock.now - 2 * DAY_S
+    assert [line.at for line in details.messages] == [line.at for line in details.journal] == [at]
+    assert [line.at for line in await ledger.read(read.deliveries)] == [at]
+    assert (await ledger.read(numbers.counts)).deliveries == {"accepted": 2}
+    # A key outlives the words: the same delivery, once more, is still known.
+    assert (await ledger.turn(turns.receive, SESSION, a_tick(), keys=[old], turn_of=said)).duplicate
+
+
+async def test_what_ended_goes_with_the_words_and_what_waits_stays(ledger: SqliteLedger, clock: HeldClock) -> None:
+    await hear(ledger)
+    (claimed,) = await ledger.turn(effects.claim, "linear", host=HOST, limit=1, lease_s=60)
+    await ledger.turn(effects.park, claimed, "no")
+    clock.now += 3 * DAY_S
+    await clean(ledger, 2)
+    details = await ledger.read(read.details, SESSION)
+    assert details is not None
+    assert [line.kind for line in details.effects] == ["Post", "Remind"]
+    assert await ledger.read(read.parked) == []
+
+
+async def test_old_words_go_in_batches_too(ledger: SqliteLedger, clock: HeldClock) -> None:
+    def many(tx: Tx) -> None:
+        rows = [(f"{i}", tx.now) for i in range(BATCH + 10)]
+        tx.executemany("INSERT INTO journal (session, at, kind, body) VALUES (?, ?, 'Said', '')", rows)
+
+    await ledger.turn(many)
+    later = clock.now + 3 * DAY_S
+    assert [await ledger.turn(cleanup.cleanup, 2, at=later) for _ in range(3)] == [BATCH, 10, 0]

@@ -83,7 +83,9 @@ def telling(ledger: SqliteLedger, clock: HeldClock) -> Telling:
 
 
 def started(turn: int = 1) -> RunStarted:
-    return RunStarted(run=a_run(turn=turn), thread=THREAD, repository="acme/shop", directory="/w", branch="b")
+    return RunStarted(
+        run=a_run(turn=turn), thread=THREAD, repository="acme/shop", directory="/w", branch="b", model="acme/wanted"
+    )
 
 
 OPENED = SessionOpened(issue=None, prompt=a_prompt())
@@ -96,12 +98,13 @@ async def test_a_turn_is_timed_from_its_prompt_to_the_first_thing_shown_and_to_i
     await telling.show()
     await telling.hear(started())
     await telling.show()
-    used = Usage(input_tokens=100, output_tokens=20, cost=0.5)
+    assert [row.model for row in await telling.rows()] == ["acme/wanted"]
+    used = Usage(input_tokens=100, output_tokens=20, cost=0.5, model="acme/took-over")
     await telling.settle(1, Answered(text="Done.", usage=used))
     [row] = await telling.rows()
     assert (row.begun_at, row.first_shown_at, row.ended_at) == (begun_at, begun_at + 2, telling.clock.now)
     assert (row.outcome, row.tokens, row.cost, row.asks) == ("answered", 120, 0.5, 0)
-    assert (row.repository, row.user) == ("acme/shop", "Ann")
+    assert (row.repository, row.user, row.model) == ("acme/shop", "Ann", "acme/took-over")
     counted = await telling.ledger.read(numbers.counts)
     assert (counted.turns, counted.tokens, counted.cost) == ({"answered": 1}, 120, 0.5)
 
@@ -133,6 +136,15 @@ async def test_open_asks_are_counted_while_they_are_open_and_in_their_turn_for_e
     await telling.settle(1, Answered(text="Done."))
     assert (await telling.ledger.read(numbers.counts)).open_asks == 0
     assert [row.asks for row in await telling.rows()] == [2]
+
+
+async def test_a_session_that_cannot_be_read_hides_no_numbers(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = await open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    await ledger.turn(turns.receive, SESSION, OPENED, new=a_session)
+    await ledger.turn(lambda tx: tx.execute("UPDATE sessions SET body = 'half a ro'").rowcount)
+    [row] = await ledger.read(numbers.turns_since, 0.0)
+    assert (row.session, row.repository, row.team) == (SESSION, None, "ENG")
+    assert (await ledger.read(numbers.counts)).sessions == {"creating": 1}
 
 
 async def test_activities_are_counted_by_their_end_also_when_they_are_forgotten(
@@ -246,14 +258,15 @@ def _fill(connection: sqlite3.Connection) -> None:
 # ── figures ──────────────────────────────────────────────────────────────
 def a_line(session: str = "one", begun_at: float = 0.0, **fields: object) -> TurnLine:
     whole = {"first_shown_at": None, "ended_at": None, "outcome": None, "asks": 0, "tokens": 0, "cost": 0.0}
-    whole |= {"team": None, "repository": None, "user": None}
+    whole |= {"pull_request": None}
+    whole |= dict.fromkeys(("team", "repository", "user", "model", "template"))
     return TurnLine(session=SessionId(session), begun_at=begun_at, **{**whole, **fields})  # type: ignore[arg-type]
 
 
 def test_figures_leave_refused_turns_out_of_the_times_and_count_a_session_once() -> None:
     lines = [
-        a_line(ended_at=10.0, first_shown_at=1.0, outcome="answered", tokens=3, cost=0.5, asks=1),
-        a_line(ended_at=30.0, first_shown_at=2.0, outcome="failed"),
+        a_line(ended_at=10.0, first_shown_at=1.0, outcome="answered", tokens=3, cost=0.5, asks=1, pull_request="pr"),
+        a_line(ended_at=30.0, first_shown_at=2.0, outcome="failed", pull_request="pr"),
         a_line("two", ended_at=0.0, first_shown_at=0.0, outcome="refused"),
         a_line("two"),
     ]
@@ -261,7 +274,7 @@ def test_figures_leave_refused_turns_out_of_the_times_and_count_a_session_once()
     assert (found.sessions, found.turns, found.under_way) == (2, 4, 1)
     assert (found.answered, found.failed, found.refused, found.stopped, found.unknown) == (1, 1, 1, 0, 0)
     assert (found.first_p50_s, found.first_p95_s, found.turn_p50_s, found.turn_p95_s) == (1.0, 2.0, 10.0, 30.0)
-    assert (found.tokens, found.cost, found.asks) == (3, 0.5, 1)
+    assert (found.tokens, found.cost, found.asks, found.pull_requests) == (3, 0.5, 1, 1)
 
 
 def test_groups_come_busiest_first_and_days_in_their_order() -> None:

@@ -145,14 +145,19 @@ async def test_a_crash_makes_no_number_wrong(make_stage: MakeStage) -> None:
         assert numbers["dragoman_tokens_total",] > 0
 
 
-async def test_the_statistics_of_a_run_tell_it_by_team_user_repository_and_day(
+async def test_the_statistics_of_a_run_tell_it_by_team_user_repository_model_and_day(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with make_stage() as stage:
         await played(stage)
         await stage.quiet()
         report: dict[str, Any] = {}
-        for by, groups in (("team", ["ENG"]), ("repository", ["acme/shop"]), ("user", ["Alice Example"])):
+        for by, groups in (
+            ("team", ["ENG"]),
+            ("repository", ["acme/shop"]),
+            ("user", ["Alice Example"]),
+            ("model", ["scripted/story"]),
+        ):
             report = json.loads(command(stage, monkeypatch, "stats", "--by", by, "--json").stdout)
             assert [one["group"] for one in report["groups"]] == groups
             assert report["groups"][0] | {"group": "all"} == report["total"]

@@ -106,7 +106,7 @@ async def test_the_ledger_is_read_once_for_scrapes_within_a_second(
     assert asked == 1
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "by=model", "by=team&by=user", "since=7"])
+@pytest.mark.parametrize("query", ["since=yesterday", "by=weather", "by=team&by=user", "since=7"])
 async def test_a_wrong_question_about_statistics_is_told(url: str, query: str) -> None:
     answer = await get(url, f"/api/v1/stats?{query}")
     assert answer.status == 400

@@ -73,6 +73,18 @@ async def test_what_is_signed_and_not_for_us_is_counted(door: Doorway, body: byt
     assert door.webhook.counts == {verdict: 1}
     assert door.rows("SELECT 1 FROM sessions") == []
     assert door.rows("SELECT 1 FROM effects") == []
+    assert door.rows("SELECT verdict FROM deliveries") == [(verdict,)]
+
+
+async def test_news_of_an_issue_is_one_delivery_whatever_number_of_sessions_hears_it(door: Doorway) -> None:
+    created = recording(CREATED)
+    for body in (created, created.replace(SESSION.encode(), SESSION.replace("1", "2").encode())):
+        assert (await ask(door.url, request(body))).status == 200
+    for _ in range(2):
+        assert (await ask(door.url, request(recording("issue-update-completed")))).status == 200
+    told = door.rows("SELECT type, verdict, session FROM deliveries WHERE type = 'Issue'")
+    assert told == [("Issue", "accepted", None), ("Issue", "duplicate", None)]
+    assert len(door.rows("SELECT 1 FROM journal WHERE kind = 'Withdrawn'")) == 2
 
 
 # ── refused ──────────────────────────────────────────────────────────────

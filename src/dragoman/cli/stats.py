@@ -30,7 +30,8 @@ def _span(_context: click.Context, _option: click.Parameter, value: str) -> floa
 @click.option("--json", "as_json", is_flag=True, help="For programs; times in seconds, cost in US dollars.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets; the same fields.")
 def command(since: float, by: Grouping | None, as_json: bool, as_csv: bool) -> None:
-    """Show how turns went: outcomes, time until people saw something, time in all, asks, tokens, cost.
+    """Show how turns went: outcomes, time until people saw something, time in all, asks, tokens, cost,
+    pull requests.
 
     Needs only DRAGOMAN_DATA_DIR or SESSION_STORAGE_URL. Exit codes: 0, 1 unreadable, 2 wrong option, 78 wrong settings.
     """
@@ -51,7 +52,7 @@ def command(since: float, by: Grouping | None, as_json: bool, as_csv: bool) -> N
 
 _HEADER = (
     f"{'GROUP':<18} {'SESS.':>5} {'TURNS':>5} {'OK':>4} {'FAIL':>4} {'STOP':>4} {'OPEN':>4}  "
-    f"{'FIRST p50/p95':>13} {'TURN p50/p95':>13} {'ASKS':>4} {'TOKENS':>7} {'COST':>7}"
+    f"{'FIRST 50/95':>11} {'TURN 50/95':>11} {'ASKS':>4} {'TOKENS':>7} {'COST':>7} {'PRS':>3}"
 )
 
 
@@ -59,9 +60,16 @@ def _line(row: Figures) -> str:
     first = f"{_time(row.first_p50_s)}/{_time(row.first_p95_s)}"
     whole = f"{_time(row.turn_p50_s)}/{_time(row.turn_p95_s)}"
     return (
-        f"{plain(row.group)[:18]:<18} {row.sessions:>5} {row.turns:>5} {row.answered:>4} {row.failed:>4} {row.stopped:>4} "
-        f"{row.under_way:>4}  {first:>13} {whole:>13} {row.asks:>4} {_short(row.tokens):>7} {row.cost:>7.2f}"
+        f"{_name(row.group):<18} {row.sessions:>5} {row.turns:>5} {row.answered:>4} {row.failed:>4} {row.stopped:>4} "
+        f"{row.under_way:>4}  {first:>11} {whole:>11} {row.asks:>4} {_short(row.tokens):>7} {row.cost:>7.2f} "
+        f"{row.pull_requests:>3}"
     )
+
+
+def _name(group: str) -> str:
+    """It fits its column; of owner/repository and provider/model the end says more."""
+    name = plain(group)
+    return name if len(name) <= 18 else f"…{name[-17:]}" if "/" in name else f"{name[:17]}…"
 
 
 def _time(seconds: float | None) -> str:

@@ -22,6 +22,7 @@ from dragoman.repositories.configured import Repository
 
 MOST = 1_000_000  # of anything that is counted
 DOTENV = ".env"
+SHORTEST_RETENTION_DAYS = 8  # Linear repeats a delivery for hours, and people may send one again for a week
 
 
 class Settings(Record):
@@ -163,7 +164,7 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
         rules=file.rules,
         pass_env=file.pass_env,
         private_files=(here / DOTENV, table.place(sources, here)),
-        doubts=sources.doubts(),
+        doubts=(*sources.doubts(), *_short_retention(file.rules)),
     )
     _check_together(settings, sources)
     sources.finish()
@@ -216,6 +217,16 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             "LINEAR_ACCESS_TOKEN",
             "is empty, and LINEAR_CLIENT_ID with LINEAR_CLIENT_SECRET are not both set; set one of the two",
         )
+
+
+def _short_retention(rules: Rules) -> tuple[str, ...]:
+    if not 0 < rules.retention_days < SHORTEST_RETENTION_DAYS:
+        return ()
+    told = (
+        f"[session] retention_days = {rules.retention_days} is less than {SHORTEST_RETENTION_DAYS}: people's words go "
+        "by then, but the keys by which a repeated delivery is known are kept for nine days, or old work would be done again"
+    )
+    return (told,)
 
 
 def _credentials(url: str) -> tuple[str, ...]:

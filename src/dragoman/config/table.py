@@ -21,7 +21,7 @@ DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
 _PARTS = ("repositories", "session", "opencode")
 
-_LEAST = {"resumes": 0}  # everything else has to be greater than 0
+_LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
 T = TypeVar("T", bound=Record)
 

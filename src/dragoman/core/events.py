@@ -91,11 +91,15 @@ class Tool(Record):
 
 
 class Usage(Record):
-    """What a run used: tokens as counted by the provider, cost in US dollars as computed by OpenCode."""
+    """What a run used: tokens as counted by the provider, cost in US dollars as computed by OpenCode.
+
+    model  "provider/model" that answered last; empty when OpenCode did not say
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    model: str = ""
 
 
 # ── how a run can end ────────────────────────────────────────────────────
@@ -179,6 +183,7 @@ class RunStarted(Record):
 
     `repository`, `directory` and `branch` say where it works.
     attempt  of an interrupted run that was set going again: which one that was; else 0
+    model    "provider/model" that was asked for; empty when OpenCode chooses
     """
 
     run: RunId
@@ -187,6 +192,7 @@ class RunStarted(Record):
     directory: str
     branch: str
     attempt: int = 0
+    model: str = ""
 
 
 class RunWaiting(Record):

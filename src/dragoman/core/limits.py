@@ -22,6 +22,7 @@ class Rules(Record):
     retry_attempts  provider retries after which the run is given up; `retry_s` the same in seconds
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
+    retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
     """
 
     heartbeat_s: float = 600.0
@@ -34,3 +35,4 @@ class Rules(Record):
     retry_s: float = 180.0
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
+    retention_days: int = 365

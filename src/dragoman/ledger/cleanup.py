@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from dragoman.ledger import queries
 from dragoman.ledger.tx import Tx
 
@@ -14,13 +16,24 @@ BATCH = 500  # rows of each kind in one call
 _SQL = queries.load("cleanup")
 
 
-def cleanup(tx: Tx, at: float | None = None) -> int:
+def cleanup(tx: Tx, retention_days: int = 0, *, at: float | None = None) -> int:
     """Forget what is old as of `at` (the database's clock when None); return how many rows went.
 
+    retention_days  how long people's words may be kept: messages, journals, deliveries, effects that ended; 0 = for
+                    ever, as far as they have no shorter time of their own. The keys by which a repeated delivery is
+                    known hold no words and stay SEEN_S whatever is set: without them old work would be done again
     Call it again, in a transaction of its own, until it returns 0.
     """
     now = tx.now if at is None else at
-    removed = tx.execute(_SQL["forget_seen"], (now - SEEN_S, BATCH)).rowcount
-    removed += tx.execute(_SQL["forget_effects"], (now - EFFECTS_S, BATCH)).rowcount
-    removed += tx.execute(_SQL["forget_deliveries"], (now - DELIVERIES_S, BATCH)).rowcount
+    kept_s = retention_days * DAY_S or inf
+    removed = 0
+    for name, longest_s in (
+        ("forget_seen", SEEN_S),
+        ("forget_effects", min(EFFECTS_S, kept_s)),
+        ("forget_deliveries", min(DELIVERIES_S, kept_s)),
+    ):
+        removed += tx.execute(_SQL[name], (now - longest_s, BATCH)).rowcount
+    if retention_days:
+        for name in ("forget_messages", "forget_journal"):
+            removed += tx.execute(_SQL[name], (BATCH, now - kept_s)).rowcount
     return removed

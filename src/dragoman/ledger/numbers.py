@@ -17,7 +17,7 @@ from dragoman.ledger.turn_rows import TurnOutcome
 from dragoman.ledger.tx import Tx
 from dragoman.record import Record
 
-Grouping = Literal["team", "repository", "user", "day"]
+Grouping = Literal["team", "repository", "template", "user", "model", "day"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 
 _SQL = queries.load("numbers")
@@ -51,7 +51,7 @@ class Counts(Record):
 
 
 class TurnLine(Record):
-    """How one turn went; see 0002_numbers.sql. The last three are what it can be grouped by."""
+    """How one turn went; see 0002_numbers.sql. The last five are what it can be grouped by."""
 
     session: SessionId
     begun_at: float
@@ -61,9 +61,12 @@ class TurnLine(Record):
     asks: int
     tokens: int
     cost: float
+    pull_request: str | None
     team: str | None
     repository: str | None
     user: str | None
+    model: str | None
+    template: str | None
 
 
 class Figures(Record, omit_defaults=False):
@@ -75,6 +78,7 @@ class Figures(Record, omit_defaults=False):
     turn_p50_s     from the prompt until the turn was decided to be over; the same two
     unknown        ended before how they ended was noted
     cost           in US dollars, as OpenCode computed it
+    pull_requests  that were opened in these turns
     """
 
     group: str
@@ -93,6 +97,7 @@ class Figures(Record, omit_defaults=False):
     asks: int
     tokens: int
     cost: float
+    pull_requests: int
 
 
 class Report(Record, omit_defaults=False):
@@ -163,6 +168,7 @@ def together(name: str, turns: Sequence[TurnLine]) -> Figures:
         asks=sum(turn.asks for turn in turns),
         tokens=sum(turn.tokens for turn in turns),
         cost=sum(turn.cost for turn in turns),
+        pull_requests=len({turn.pull_request for turn in turns if turn.pull_request is not None}),
     )
 
 
@@ -192,7 +198,9 @@ def _day(turn: TurnLine) -> str:
 _GROUP_OF: Mapping[Grouping, Callable[[TurnLine], str | None]] = {
     "team": lambda turn: turn.team,
     "repository": lambda turn: turn.repository,
+    "template": lambda turn: turn.template,
     "user": lambda turn: turn.user,
+    "model": lambda turn: turn.model,
     "day": _day,
 }
 

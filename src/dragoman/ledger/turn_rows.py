@@ -9,7 +9,7 @@ from typing import Literal
 
 from dragoman.core.activities import Failure, is_final
 from dragoman.core.effects import Post
-from dragoman.core.events import Event, PermissionAsked, QuestionAsked
+from dragoman.core.events import Answered, Event, PermissionAsked, QuestionAsked, RunSettled, RunStarted, Usage
 from dragoman.core.session import Message, Session, Step, Stopping, live_turn
 from dragoman.ledger import queries
 from dragoman.ledger.tx import Tx
@@ -17,7 +17,7 @@ from dragoman.ledger.tx import Tx
 TurnOutcome = Literal["answered", "failed", "stopped", "refused", "unknown"]
 
 _SQL = queries.load("numbers")
-_BEGIN, _END, _ASK = _SQL["begin_turn"], _SQL["end_turn"], _SQL["ask"]
+_BEGIN, _END, _ASK, _MODEL = _SQL["begin_turn"], _SQL["end_turn"], _SQL["ask"], _SQL["model"]
 
 
 def keep_turns(tx: Tx, before: Session | None, event: Event, decided: Step) -> None:
@@ -28,6 +28,8 @@ def keep_turns(tx: Tx, before: Session | None, event: Event, decided: Step) -> N
     after = decided.session
     known = before.turns if before is not None else 0
     was, is_ = _live(before), _live(after)
+    if was is not None and after is not before and (model := _model(event)):
+        tx.execute(_MODEL, (model, after.id, was))
     if after.turns == known and was == is_:
         if isinstance(event, PermissionAsked | QuestionAsked) and after is not before and was is not None:
             tx.execute(_ASK, (after.id, was))
@@ -50,6 +52,15 @@ def keep_turns(tx: Tx, before: Session | None, event: Event, decided: Step) -> N
         answer = answers[place] if place < len(answers) else Message(role="assistant", text="")
         outcome = "refused" if number > known else _outcome(before, final)
         tx.execute(_END, (tx.now, outcome, answer.tokens, answer.cost, after.id, number))
+
+
+def _model(event: Event) -> str:
+    """What an event tells of the model: the one that was asked for, then the one that answered."""
+    match event:
+        case RunStarted(model=model) | RunSettled(outcome=Answered(usage=Usage(model=model))):
+            return model
+        case _:
+            return ""
 
 
 def _live(session: Session | None) -> int | None:

@@ -51,12 +51,13 @@ def is_compaction(message: wire.Message) -> bool:
 
 
 def usage_of(messages: Sequence[wire.Message]) -> Usage:
-    """Tokens and cost of all assistant messages; cached input and reasoning are counted in."""
+    """Tokens and cost of all assistant messages, and who wrote the newest; cached input and reasoning are counted in."""
     answers = [message.info for message in messages if message.info.role == "assistant"]
     return Usage(
         input_tokens=int(sum(i.tokens.input + i.tokens.cache.read + i.tokens.cache.write for i in answers)),
         output_tokens=int(sum(i.tokens.output + i.tokens.reasoning for i in answers)),
         cost=sum(i.cost for i in answers),
+        model=next((f"{i.providerID}/{i.modelID}" for i in reversed(answers) if i.modelID), ""),
     )
 
 

@@ -102,6 +102,8 @@ class MessageInfo(Struct, frozen=True):
     summary: object = None
     cost: float = 0
     tokens: Tokens = Tokens()
+    providerID: str = ""
+    modelID: str = ""
 
 
 class Message(Struct, frozen=True):

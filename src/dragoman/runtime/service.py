@@ -246,7 +246,7 @@ class Service:
     async def _job(self, claimed: Claimed) -> Event | None:
         """What has to be done now and then: the ledger forgets what is old, batch by batch, turns in between."""
         removed = 0
-        while batch := await self.ledger.turn(cleanup.cleanup):
+        while batch := await self.ledger.turn(cleanup.cleanup, self.settings.rules.retention_days):
             removed += batch
         _log.info("cleanup.done", removed=removed)
         raise Recurs(CLEANUP_S)

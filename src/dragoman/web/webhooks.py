@@ -114,20 +114,34 @@ class LinearWebhook:
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
                 concerned = await self._engine.ledger.read(look.concerned_by_issue, issue)
-                return await self._deal_out(concerned, event, keys)
+                return await self._deal_out(delivery, reading.organization, concerned, event, keys)
             case AboutOrganization(organization=organization, event=event, keys=keys):
                 found_ids = await self._engine.ledger.read(look.live_sessions_of, organization)
-                return await self._deal_out(found_ids, event, keys)
+                return await self._deal_out(delivery, organization, found_ids, event, keys)
             case Ignored(reason=reason, organization=organization, detail=detail):
                 _log.info("delivery.ignored", reason=reason, detail=detail)
                 note = _note(delivery, organization or OrganizationId(""), None)
                 await self._engine.ledger.turn(_note_ignored, note, reason)
                 return f"ignored: {reason}"
 
-    async def _deal_out(self, sessions: Sequence[SessionId], event: Event, keys: Sequence[str]) -> str:
-        for session in sessions:
-            await self._engine.tell(session, event, keys=[f"{key}:{session}" for key in keys])
-        return "accepted" if sessions else "ignored: no session"
+    async def _deal_out(
+        self,
+        delivery: Delivery,
+        organization: OrganizationId,
+        sessions: Sequence[SessionId],
+        event: Event,
+        keys: Sequence[str],
+    ) -> str:
+        """Tell it to each session; noted when all have heard it, so that one which was cut short is not."""
+        outcomes = [
+            await self._engine.tell(session, event, keys=[f"{key}:{session}" for key in keys]) for session in sessions
+        ]
+        if not outcomes:
+            verdict = "ignored: no session"
+        else:
+            verdict = "duplicate" if all(outcome.duplicate for outcome in outcomes) else "accepted"
+        await self._engine.ledger.turn(turns.log_delivery, _note(delivery, organization, None), verdict)
+        return verdict
 
 
 def _note(delivery: Delivery, organization: OrganizationId, session: SessionId | None) -> turns.Delivery:

@@ -9,3 +9,11 @@ DELETE FROM effects WHERE n IN (SELECT n FROM effects WHERE done_at < ? ORDER BY
 -- name: forget_deliveries
 -- The oldest lines of the log of deliveries.
 DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE at < ? ORDER BY n LIMIT ?);
+
+-- name: forget_messages
+-- The oldest lines of conversations. Rows are numbered as time goes, so no more than the oldest are looked at.
+DELETE FROM messages WHERE n IN (SELECT n FROM (SELECT n, at FROM messages ORDER BY n LIMIT ?) WHERE at < ?);
+
+-- name: forget_journal
+-- The same for journals.
+DELETE FROM journal WHERE n IN (SELECT n FROM (SELECT n, at FROM journal ORDER BY n LIMIT ?) WHERE at < ?);

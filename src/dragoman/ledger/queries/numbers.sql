@@ -11,6 +11,10 @@ WHERE session = ? AND number = ? AND ended_at IS NULL;
 -- The agent asks people for something in a turn.
 UPDATE turns SET asks = asks + 1 WHERE session = ? AND number = ?;
 
+-- name: model
+-- Which model works, or has worked, in a turn.
+UPDATE turns SET model = ? WHERE session = ? AND number = ?;
+
 -- name: tallies
 -- Sums since the ledger began.
 SELECT name, label, amount FROM tallies ORDER BY name, label;
@@ -33,10 +37,13 @@ FROM effects WHERE head = 1 GROUP BY pool;
 -- name: turns_since
 -- How turns went that began since a moment, with what they are grouped by.
 SELECT t.session, t.begun_at, t.first_shown_at, t.ended_at, t.outcome, t.asks, t.tokens, t.cost,
-       coalesce(json_extract(s.body, '$.value.issue.team_key'), substr(s.issue_key, 1, instr(s.issue_key, '-') - 1)),
-       json_extract(s.body, '$.value.workspace.repository'),
-       json_extract(s.body, '$.value.creator.name')
-FROM turns AS t JOIN sessions AS s ON s.id = t.session
+       t.pull_request,
+       coalesce(json_extract(s.readable, '$.value.issue.team_key'), substr(s.issue_key, 1, instr(s.issue_key, '-') - 1)),
+       json_extract(s.readable, '$.value.workspace.repository'),
+       json_extract(s.readable, '$.value.creator.name'),
+       t.model, t.template
+FROM turns AS t
+JOIN (SELECT id, issue_key, CASE WHEN json_valid(body) THEN body END AS readable FROM sessions) AS s ON s.id = t.session
 WHERE t.begun_at >= ?;
 
 -- name: live_turns

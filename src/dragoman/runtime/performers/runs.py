@@ -91,6 +91,7 @@ class RunStarts:
             repository=workspace.repository,
             directory=workspace.directory,
             branch=workspace.branch,
+            model=self._model or "",
         )
 
     async def _workspace(self, run: RunId, session: Session) -> tuple[Workspace, tuple[str, ...]]:

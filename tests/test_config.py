@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dragoman import config
-from dragoman.config.values import INVENTED_URL
+from dragoman.config.values import INVENTED_TOKEN, INVENTED_URL
 from dragoman.errors import ConfigurationError
 
 CANARY = "canary-5ecr3t-value"
@@ -44,7 +44,7 @@ DEFAULTS: dict[str, tuple[str, Any]] = {
     "OPENCODE_AGENT": ("opencode_agent", "build"),
     "OPENCODE_BIN": ("opencode_bin", ""),
     "OPENCODE_CONFIG": ("opencode_config", ""),
-    "MAX_CONCURRENT_SESSIONS": ("max_sessions", 100),
+    "MAX_CONCURRENT_SESSIONS": ("max_concurrent_sessions", 100),
     "SESSION_MAX_PER_ISSUE_HOUR": ("max_per_issue_hour", 20),
     "HOST": ("host", "127.0.0.1"),
     "PORT": ("port", 3000),
@@ -52,6 +52,19 @@ DEFAULTS: dict[str, tuple[str, Any]] = {
     "LOG_LEVEL": ("log_level", "info"),
     "DRAGOMAN_SANDBOX": ("sandbox", "auto"),
     "LINEAR_AGENT_NAME": ("agent_name", "OpenCode"),
+    "LINEAR_AGENT_MODE": ("agent_mode", "agent"),
+    "DEBUG_LINEAR_WEBHOOKS": ("debug_linear_webhooks", False),
+    "ENABLE_SESSIONS": ("enable_sessions", True),
+    "ENABLE_SESSION_PERSISTENCE": ("enable_session_persistence", True),
+    "ENABLE_SESSION_STREAMING": ("enable_session_streaming", True),
+    "ENABLE_SESSION_MANAGEMENT": ("enable_session_management", True),
+    "SESSION_TIMEOUT_MINUTES": ("session_timeout_minutes", 30),
+    "SESSION_MAX_MESSAGES": ("session_max_messages", 50),
+    "SESSION_CLEANUP_INTERVAL_MINUTES": ("session_cleanup_interval_minutes", 5),
+    "SESSION_CACHE_SIZE": ("session_cache_size", 1000),
+    "SESSION_REQUIRE_AUTH": ("session_require_auth", False),
+    "SESSION_ALLOWED_USERS": ("session_allowed_users", ()),
+    "SESSION_ALLOWED_TEAMS": ("session_allowed_teams", ()),
 }
 
 
@@ -74,7 +87,7 @@ def test_a_name_that_is_absent_empty_or_blank_has_its_default(folder: Path, name
         ("OPENCODE_SESSION_API_URL", "http://opencode:p%40w@127.0.0.1:4096", "opencode_token", "p@w"),
         ("OPENCODE_SESSION_TOKEN", "pass-word", "opencode_token", "pass-word"),
         ("OPENCODE_MODEL", "openrouter/meta/llama", "opencode_model", "openrouter/meta/llama"),
-        ("MAX_CONCURRENT_SESSIONS", "7", "max_sessions", 7),
+        ("MAX_CONCURRENT_SESSIONS", "7", "max_concurrent_sessions", 7),
         ("SESSION_MAX_PER_ISSUE_HOUR", "0", "max_per_issue_hour", 0),
         ("PORT", "0", "port", 0),
         ("PUBLIC_URL", "https://dragoman.example.com/", "public_url", "https://dragoman.example.com"),
@@ -82,6 +95,22 @@ def test_a_name_that_is_absent_empty_or_blank_has_its_default(folder: Path, name
         ("DRAGOMAN_SANDBOX", "off", "sandbox", "off"),
         ("SESSION_STORAGE_URL", "memory://", "ledger_url", "memory://"),
         ("SESSION_STORAGE_URL", "sqlite:////var/x.db", "ledger_url", "sqlite:////var/x.db"),
+        ("SESSION_STORAGE_URL", "redis://localhost:6379", "projection_url", "redis://localhost:6379"),
+        ("SESSION_STORAGE_URL", "rediss://h/2", "projection_url", "rediss://h/2"),
+        ("LEDGER_URL", "sqlite:////var/x.db", "ledger_url", "sqlite:////var/x.db"),
+        ("ENABLE_SESSIONS", "FALSE", "enable_sessions", False),
+        ("ENABLE_SESSION_STREAMING", "0", "enable_session_streaming", False),
+        ("ENABLE_SESSION_MANAGEMENT", "no", "enable_session_management", False),
+        ("ENABLE_SESSION_PERSISTENCE", "off", "ledger_url", "memory://"),
+        ("DEBUG_LINEAR_WEBHOOKS", "1", "debug_linear_webhooks", True),
+        ("SESSION_TIMEOUT_MINUTES", "45", "session_timeout_minutes", 45),
+        ("SESSION_MAX_MESSAGES", "1", "session_max_messages", 1),
+        ("SESSION_CLEANUP_INTERVAL_MINUTES", "60", "session_cleanup_interval_minutes", 60),
+        ("SESSION_CACHE_SIZE", "0", "session_cache_size", 0),
+        ("SESSION_REQUIRE_AUTH", "True", "session_require_auth", True),
+        ("SESSION_ALLOWED_USERS", " a@b.c, u-1 ,,a@b.c", "session_allowed_users", ("a@b.c", "u-1")),
+        ("SESSION_ALLOWED_TEAMS", "ENG,OPS", "session_allowed_teams", ("ENG", "OPS")),
+        ("LINEAR_AGENT_MODE", "Comment", "agent_mode", "comment"),
         ("LINEAR_AGENT_NAME", "Ada #1 # really", "agent_name", "Ada #1 # really"),
     ],
 )
@@ -120,11 +149,14 @@ def test_a_good_value_is_taken(folder: Path, name: str, value: str, field: str, 
         ("PUBLIC_URL", "dragoman.example.com", "is no http or https URL"),
         ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
         ("DRAGOMAN_SANDBOX", "maybe", "must be one of auto, off"),
-        (
-            "SESSION_STORAGE_URL",
-            f"redis://:{CANARY}@localhost:6379",
-            "names a redis server, which this version does not use",
-        ),
+        ("SESSION_STORAGE_URL", f"redis://:{CANARY}@localhost:6379/x", "is no address of a Redis: host, port, and the"),
+        ("SESSION_STORAGE_URL", "redis://", "is no address of a Redis"),
+        ("LEDGER_URL", f"redis://:{CANARY}@localhost", "names a redis server, which cannot be the ledger"),
+        ("OPENCODE_SESSION_TOKEN", INVENTED_TOKEN, "still holds the placeholder of an example. Put the password that"),
+        ("ENABLE_SESSIONS", "perhaps", "must be true or false. Example: true"),
+        ("SESSION_TIMEOUT_MINUTES", "0", "must lie between 1 and 525600. Example: 30"),
+        ("SESSION_MAX_MESSAGES", "fifty", "is no whole number. Example: 50"),
+        ("LINEAR_AGENT_MODE", "bot", "must be one of agent, comment"),
         ("SESSION_STORAGE_URL", "postgresql://localhost/x", "names a postgresql server"),
         ("SESSION_STORAGE_URL", "sqlite://x.db", "must be sqlite:/// and a file, or memory://"),
         ("SESSION_STORAGE_URL", "sqlite:///", "must be sqlite:/// and a file"),
@@ -176,6 +208,28 @@ def test_the_ledger_lies_in_the_data_folder_by_default(folder: Path) -> None:
     assert shared.data_dir == Path("/var/share/dragoman")
 
 
+def test_with_redis_the_ledger_is_ledger_url_or_lies_in_the_data_folder(folder: Path) -> None:
+    redis = {"SESSION_STORAGE_URL": "redis://localhost:6379", "DRAGOMAN_DATA_DIR": "/var/d"}
+    assert load(folder, **redis).ledger_url == "sqlite:////var/d/dragoman.db"
+    both = load(folder, **redis, LEDGER_URL="sqlite:////var/x.db")
+    assert (both.ledger_url, both.projection_url) == ("sqlite:////var/x.db", "redis://localhost:6379")
+
+
+def test_two_different_ledgers_are_an_error_and_the_same_one_twice_is_none(folder: Path) -> None:
+    [told] = problems(folder, SESSION_STORAGE_URL="sqlite:////var/x.db", LEDGER_URL="memory://")
+    assert told.startswith(
+        "LEDGER_URL (the environment) names another ledger than SESSION_STORAGE_URL (the environment)"
+    )
+    same = {"SESSION_STORAGE_URL": "sqlite:////var/x.db", "LEDGER_URL": "sqlite:////var/x.db"}
+    assert load(folder, **same).ledger_url == "sqlite:////var/x.db"
+
+
+def test_without_persistence_nothing_is_kept_whatever_the_urls_say(folder: Path) -> None:
+    off = {"ENABLE_SESSION_PERSISTENCE": "false", "SESSION_STORAGE_URL": "redis://x", "LEDGER_URL": "sqlite:////x.db"}
+    settings = load(folder, **off)
+    assert (settings.ledger_url, settings.projection_url) == ("memory://", "")
+
+
 def test_a_verb_that_only_looks_needs_no_secret_of_linear(folder: Path) -> None:
     place = config.load_ledger_place(
         {"DRAGOMAN_DATA_DIR": "/var/d", "LINEAR_WEBHOOK_SECRET": f"a-secret,{CANARY}"}, folder=folder
@@ -184,7 +238,7 @@ def test_a_verb_that_only_looks_needs_no_secret_of_linear(folder: Path) -> None:
     assert place.secrets == ("a-secret", CANARY)
     assert CANARY not in repr(place)
     with pytest.raises(ConfigurationError, match="SESSION_STORAGE_URL"):
-        config.load_ledger_place({"SESSION_STORAGE_URL": "redis://x"}, folder=folder)
+        config.load_ledger_place({"SESSION_STORAGE_URL": "postgresql://x"}, folder=folder)
 
 
 # ── .env ─────────────────────────────────────────────────────────────────
@@ -208,6 +262,43 @@ def test_a_problem_in_dotenv_names_its_line(folder: Path) -> None:
 def test_a_dotenv_that_is_no_text_is_told(folder: Path) -> None:
     (folder / ".env").write_bytes(b"PORT=\xff\xfe")
     assert any(".env cannot be read" in problem for problem in problems(folder))
+
+
+# ── a secrets folder ─────────────────────────────────────────────────────
+def test_a_folder_holds_one_file_a_name_and_stands_between_environment_and_dotenv(folder: Path) -> None:
+    secrets = folder / "secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "LINEAR_ACCESS_TOKEN").write_text(f"{CANARY}\n")
+    (secrets / "SESSION_TIMEOUT_MINUTES").write_text("45\n")
+    (secrets / "PORT").write_text("4001")
+    (secrets / "of-others").write_bytes(b"\xff")
+    (folder / ".env").write_text("SESSION_TIMEOUT_MINUTES=7\nDRAGOMAN_SECRETS_DIR=secrets\n")
+    settings = config.load({"HOME": str(folder), "LINEAR_WEBHOOK_SECRET": "wh", "PORT": "5000"}, folder=folder)
+    assert (settings.linear_access_token, settings.session_timeout_minutes, settings.port) == (CANARY, 45, 5000)
+    assert secrets / "LINEAR_ACCESS_TOKEN" in settings.private_files
+
+
+def test_systemd_credentials_are_read_and_ours_win(folder: Path) -> None:
+    for name, text in (("ours", "21"), ("theirs", "22")):
+        (folder / name).mkdir()
+        (folder / name / "SESSION_CACHE_SIZE").write_text(text)
+    theirs = {"CREDENTIALS_DIRECTORY": str(folder / "theirs")}
+    assert load(folder, **theirs).session_cache_size == 22
+    assert load(folder, **theirs, DRAGOMAN_SECRETS_DIR=str(folder / "ours")).session_cache_size == 21
+
+
+def test_a_problem_in_a_folder_names_the_file(folder: Path) -> None:
+    (folder / "s").mkdir()
+    (folder / "s" / "PORT").write_text("3000 # as always\n")
+    (folder / "s" / "SESSION_TIMEOUT").write_text("1")
+    (folder / "s" / "LINEAR_CLIENT_ID").write_bytes(b"\xff")
+    told = problems(folder, DRAGOMAN_SECRETS_DIR="s")
+    assert f"PORT ({folder / 's' / 'PORT'}) looks as if it still carried a comment" in "\n".join(told)
+    assert any(problem.startswith(f"{folder / 's' / 'LINEAR_CLIENT_ID'} cannot be read") for problem in told)
+    [missing] = problems(folder, DRAGOMAN_SECRETS_DIR="nowhere")
+    assert missing.startswith(
+        f"DRAGOMAN_SECRETS_DIR (the environment) names {folder / 'nowhere'}, which cannot be read"
+    )
 
 
 # ── the TOML file ────────────────────────────────────────────────────────
@@ -295,7 +386,7 @@ def test_a_name_that_looks_mistyped_is_doubted_and_no_error(folder: Path) -> Non
         DRAGOMAN_DATADIR="/x",
         LINEAR_API_KEY=CANARY,
         OPENCODE_SESSION_API_UR="x",
-        SESSION_TIMEOUT_MINUTES="30",
+        ENABLE_SESSION_STREAMIN="1",
         SESSION_WHATEVER="1",
         OPENCODE_DISABLE_AUTOUPDATE="1",
         LINEAR_SOMETHING_ELSE="1",
@@ -304,10 +395,10 @@ def test_a_name_that_looks_mistyped_is_doubted_and_no_error(folder: Path) -> Non
     )
     assert settings.doubts == (
         "DRAGOMAN_DATADIR (the environment) is no setting of ours; did you mean DRAGOMAN_DATA_DIR?",
+        "ENABLE_SESSION_STREAMIN (the environment) is no setting of ours; did you mean ENABLE_SESSION_STREAMING?",
         "LINEAR_API_KEY (the environment) is no setting of ours; did you mean LINEAR_ACCESS_TOKEN?",
         "OPENCODE_SESSION_API_UR (the environment) is no setting of ours; did you mean OPENCODE_SESSION_API_URL?",
         "SESSION_MAX_PER_ISSUE_HOURS (the environment) is no setting of ours; did you mean SESSION_MAX_PER_ISSUE_HOUR?",
-        "SESSION_TIMEOUT_MINUTES (the environment) has no effect in this version",
         "SESSION_WHATEVER (the environment) is no setting of ours",
     )
 

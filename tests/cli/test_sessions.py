@@ -153,8 +153,8 @@ def test_a_ledger_in_memory_cannot_be_looked_into(run: Run, monkeypatch: pytest.
 
 
 def test_a_wrong_setting_ends_with_78(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SESSION_STORAGE_URL", f"redis://:{CANARY}@x")
+    monkeypatch.setenv("LEDGER_URL", f"redis://:{CANARY}@x")
     shown = run("list")
     assert shown.exit_code == 78
-    assert "SESSION_STORAGE_URL (the environment) names a redis server" in shown.stderr
+    assert "LEDGER_URL (the environment) names a redis server" in shown.stderr
     assert CANARY not in shown.stderr

@@ -8,7 +8,20 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 INVENTED_URL: Final = "https://api.opencode.dev/sessions"  # stood in an example; it never existed
+INVENTED_TOKEN: Final = "your_session_token_here"  # noqa: S105 - stood beside it
+REDIS: Final = frozenset({"redis", "rediss"})
 _LEDGER_EXAMPLE: Final = "Example: sqlite:////var/lib/dragoman/dragoman.db"
+_REDIS_EXAMPLE: Final = "Example: redis://localhost:6379/0"
+_SWITCH: Final = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
 
 
 class Problem(Exception):
@@ -26,6 +39,11 @@ def text(value: str) -> str:
 
 def secret(value: str) -> str:
     """A token that travels in a header: one word."""
+    if value == INVENTED_TOKEN:
+        raise Problem(
+            "still holds the placeholder of an example. Put the password that `opencode serve` was started with "
+            "(its OPENCODE_SERVER_PASSWORD), or leave it empty"
+        )
     if any(letter.isspace() or not letter.isprintable() for letter in value):
         raise Problem("holds whitespace or invisible characters; copy it again, as one word")
     return value
@@ -49,6 +67,18 @@ def whole_number(*, least: int, most: int, example: int, meaning: str = "") -> C
         return number
 
     return parse
+
+
+def switch(value: str) -> bool:
+    """True or false, also as 1 and 0, yes and no, on and off; in any case."""
+    if value.lower() not in _SWITCH:
+        raise Problem("must be true or false. Example: true")
+    return _SWITCH[value.lower()]
+
+
+def names(value: str) -> tuple[str, ...]:
+    """Several words, with commas between them; each once."""
+    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -92,6 +122,16 @@ def opencode_url(value: str) -> tuple[str, str]:
     return bare.geturl().rstrip("/"), unquote(parts.password or "")
 
 
+def storage_url(folder: Path) -> Callable[[str], str]:
+    """redis://…, rediss://…, or a ledger."""
+    ledger = ledger_url(folder)
+
+    def parse(value: str) -> str:
+        return _redis(value) if value.partition(":")[0].lower() in REDIS else ledger(value)
+
+    return parse
+
+
 def ledger_url(folder: Path) -> Callable[[str], str]:
     """sqlite:////absolute, sqlite:///relative to `folder`, memory://, or nothing."""
 
@@ -99,7 +139,12 @@ def ledger_url(folder: Path) -> Callable[[str], str]:
         if value in {"", "memory://"}:
             return value
         scheme = value.partition(":")[0].lower()
-        if scheme in {"redis", "rediss", "postgres", "postgresql"}:
+        if scheme in REDIS:
+            raise Problem(
+                f"names a {scheme} server, which cannot be the ledger, only a copy of it for other readers: "
+                f"put it into SESSION_STORAGE_URL. {_LEDGER_EXAMPLE}"
+            )
+        if scheme in {"postgres", "postgresql"}:
             raise Problem(f"names a {scheme} server, which this version does not use. {_LEDGER_EXAMPLE}")
         file = value.removeprefix("sqlite:///")
         if file == value or not file:
@@ -110,6 +155,17 @@ def ledger_url(folder: Path) -> Callable[[str], str]:
         return f"sqlite:///{place}"
 
     return parse
+
+
+def _redis(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0 and (parts.path.strip("/") or "0").isdigit()
+    except ValueError:
+        usable = False
+    if not usable or any(letter.isspace() for letter in value):
+        raise Problem(f"is no address of a Redis: host, port, and the number of a database. {_REDIS_EXAMPLE}")
+    return value
 
 
 def model(value: str) -> str:
@@ -126,6 +182,18 @@ def file(folder: Path, example: str) -> Callable[[str], str]:
         place = (folder / Path(value).expanduser()).absolute()
         if value and not place.is_file():
             raise Problem(f"names no file. Example: {example}")
+        return str(place) if value else ""
+
+    return parse
+
+
+def folder(base: Path, example: str) -> Callable[[str], str]:
+    """A folder that is there, or nothing; a relative path counts from `base`."""
+
+    def parse(value: str) -> str:
+        place = (base / Path(value).expanduser()).absolute()
+        if value and not place.is_dir():
+            raise Problem(f"names no folder. Example: {example}")
         return str(place) if value else ""
 
     return parse

@@ -101,7 +101,7 @@ class Service:
             self.desk,
             model=settings.opencode_model or None,
             agent=settings.opencode_agent,
-            places=settings.max_sessions,
+            places=settings.max_concurrent_sessions,
             is_ours=self.tenant.is_ours,
         )
         performers: dict[Pool, Perform] = {

@@ -1,0 +1,395 @@
+"""Every setting that has a name of its own: what it does, its type, unit, default and example, in one place.
+
+The loader reads by this table, `dragoman config` explains from it, and a test holds docs/configuration.md to it.
+Names without a prefix are a contract with other people's scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from dragoman.config import values
+
+T = TypeVar("T")
+Parser = Callable[[Path], Callable[[str], T]]  # of the folder that relative paths count from
+
+MOST: Final = 1_000_000  # of anything that is counted
+A_YEAR: Final = 525_600  # minutes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting(Generic[T]):
+    """One name.
+
+    name      in the environment, .env or a secrets folder
+    group     heading under which it is shown
+    about     what it does, one sentence
+    kind      its type, in a word for people
+    unit      of a number; empty when there is none
+    default   as it would be written; empty = none, see `absent`
+    absent    what an empty value means when there is no default
+    example   a value that works
+    parser    from the text to the value; raises values.Problem
+    secret    never shown; a file that holds it should be readable to us only
+    free      may hold any text, “ #” included
+    """
+
+    name: str
+    group: str
+    about: str
+    kind: Literal["text", "number", "switch", "choice", "URL", "path", "list", "secret"]
+    parser: Parser[T]
+    example: str
+    default: str = ""
+    absent: str = ""
+    unit: str = ""
+    secret: bool = False
+    free: bool = False
+
+
+def _always(parse: Callable[[str], T]) -> Parser[T]:
+    return lambda _folder: parse
+
+
+def _switch(name: str, group: str, about: str, *, default: str) -> Setting[bool]:
+    other = "false" if default == "true" else "true"
+    return Setting(
+        name=name,
+        group=group,
+        about=about,
+        kind="switch",
+        parser=_always(values.switch),
+        default=default,
+        example=other,
+    )
+
+
+def _number(
+    name: str, group: str, about: str, *, default: int, unit: str, least: int = 1, most: int = MOST, meaning: str = ""
+) -> Setting[int]:
+    parse = values.whole_number(least=least, most=most, example=default, meaning=meaning)
+    return Setting(
+        name=name, group=group, about=about, kind="number", unit=unit, parser=_always(parse),
+        default=str(default), example=str(default),
+    )  # fmt: skip
+
+
+def _secret(name: str, group: str, about: str, *, example: str, absent: str = "") -> Setting[str]:
+    return Setting(
+        name=name, group=group, about=about, kind="secret", parser=_always(values.secret), example=example,
+        absent=absent, secret=True,
+    )  # fmt: skip
+
+
+def _choice(name: str, group: str, about: str, *allowed: str, default: str) -> Setting[str]:
+    return Setting(
+        name=name, group=group, about=f"{about}: {', '.join(allowed)}", kind="choice",
+        parser=_always(values.one_of(*allowed)), default=default, example=allowed[-1],
+    )  # fmt: skip
+
+
+LINEAR_API_URL = Setting(
+    name="LINEAR_API_URL",
+    group="Linear",
+    about="Base of Linear's API; GraphQL is at /graphql, tokens at /oauth/token",
+    kind="URL",
+    parser=_always(values.url("https://api.linear.app")),
+    default="https://api.linear.app",
+    example="https://api.linear.app",
+)
+LINEAR_ACCESS_TOKEN = _secret(
+    "LINEAR_ACCESS_TOKEN",
+    "Linear",
+    "A token of the app user; or set LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET",
+    example="lin_oauth_0123456789",
+)
+LINEAR_CLIENT_ID = _secret(
+    "LINEAR_CLIENT_ID",
+    "Linear",
+    "The app's client id, for the client_credentials grant",
+    example="0123456789abcdef",
+)
+LINEAR_CLIENT_SECRET = _secret(
+    "LINEAR_CLIENT_SECRET",
+    "Linear",
+    "The app's client secret; tokens are fetched with it, kept, and fetched once more when refused",
+    example="fedcba9876543210",
+)
+LINEAR_WEBHOOK_SECRET = Setting(
+    name="LINEAR_WEBHOOK_SECRET",
+    group="Linear",
+    about="Signing secret of the webhook; several, separated by commas, while rotating. Required",
+    kind="secret",
+    parser=_always(values.secrets),
+    example="lin_wh_0123456789",
+    secret=True,
+)
+LINEAR_AGENT_MODE = _choice(
+    "LINEAR_AGENT_MODE",
+    "Linear",
+    "How people meet the agent in Linear",
+    "agent",
+    "comment",
+    default="agent",
+)
+LINEAR_AGENT_NAME = Setting(
+    name="LINEAR_AGENT_NAME",
+    group="Linear",
+    about="What people call the agent",
+    kind="text",
+    parser=_always(values.text),
+    default="OpenCode",
+    example="Ada",
+    free=True,
+)
+DEBUG_LINEAR_WEBHOOKS = _switch(
+    "DEBUG_LINEAR_WEBHOOKS",
+    "Linear",
+    "Log what webhooks hold, with secrets and what people wrote taken out",
+    default="false",
+)
+OPENCODE_SESSION_API_URL = Setting(
+    name="OPENCODE_SESSION_API_URL",
+    group="OpenCode",
+    about="An OpenCode server to attach to, on the same disk",
+    kind="URL",
+    parser=_always(values.opencode_url),
+    absent="one is started and tended",
+    example="http://127.0.0.1:4096",
+)
+OPENCODE_SESSION_TOKEN = _secret(
+    "OPENCODE_SESSION_TOKEN",
+    "OpenCode",
+    "Basic password of that server (user `opencode`)",
+    example="the-servers-password",
+    absent="the server asks for none",
+)
+OPENCODE_MODEL = Setting(
+    name="OPENCODE_MODEL",
+    group="OpenCode",
+    about="The model, as provider/model",
+    kind="text",
+    parser=_always(values.model),
+    absent="OpenCode's own default",
+    example="anthropic/claude-sonnet-4-5",
+)
+OPENCODE_AGENT = Setting(
+    name="OPENCODE_AGENT",
+    group="OpenCode",
+    about="The primary agent of OpenCode",
+    kind="text",
+    parser=_always(values.text),
+    default="build",
+    example="build",
+)
+OPENCODE_BIN = Setting(
+    name="OPENCODE_BIN",
+    group="OpenCode",
+    about="The program",
+    kind="path",
+    parser=lambda folder: values.file(folder, "/usr/local/bin/opencode"),
+    absent="found on PATH",
+    example="/usr/local/bin/opencode",
+)
+OPENCODE_CONFIG = Setting(
+    name="OPENCODE_CONFIG",
+    group="OpenCode",
+    about="A JSON file merged into the managed server's configuration (providers, permissions, …)",
+    kind="path",
+    parser=lambda folder: values.file(folder, "/etc/dragoman/opencode.json"),
+    absent="nothing is merged",
+    example="/etc/dragoman/opencode.json",
+)
+ENABLE_SESSIONS = _switch(
+    "ENABLE_SESSIONS",
+    "Sessions",
+    "Open sessions; false: simple answers only, to delegations too",
+    default="true",
+)
+SESSION_TIMEOUT_MINUTES = _number(
+    "SESSION_TIMEOUT_MINUTES",
+    "Sessions",
+    "Without a message or agent activity for this long, and with no ask open, a session ends as `timeout`",
+    default=30,
+    unit="minutes",
+    most=A_YEAR,
+)
+SESSION_MAX_MESSAGES = _number(
+    "SESSION_MAX_MESSAGES",
+    "Sessions",
+    "After this many messages a session goes on in a fresh agent thread that starts from a summary",
+    default=50,
+    unit="messages",
+)
+SESSION_CLEANUP_INTERVAL_MINUTES = _number(
+    "SESSION_CLEANUP_INTERVAL_MINUTES",
+    "Sessions",
+    "How often expired sessions are looked for",
+    default=5,
+    unit="minutes",
+    most=A_YEAR,
+)
+MAX_CONCURRENT_SESSIONS = _number(
+    "MAX_CONCURRENT_SESSIONS",
+    "Sessions",
+    "Live runs at a time; the others wait and are told so. OpenCode needs about 0.5 GB and some MB a run",
+    default=100,
+    unit="runs",
+)
+SESSION_MAX_PER_ISSUE_HOUR = _number(
+    "SESSION_MAX_PER_ISSUE_HOUR",
+    "Sessions",
+    "Sessions of one issue within an hour, against loops; 0 = no cap",
+    default=20,
+    unit="sessions an hour",
+    least=0,
+    meaning=" (no cap)",
+)
+SESSION_CACHE_SIZE = _number(
+    "SESSION_CACHE_SIZE",
+    "Sessions",
+    "Decoded sessions kept in memory; 0 = none",
+    default=1000,
+    unit="sessions",
+    least=0,
+    meaning=" (none)",
+)
+ENABLE_SESSION_STREAMING = _switch(
+    "ENABLE_SESSION_STREAMING",
+    "Sessions",
+    "Show each step in Linear; false: the first thought and the final answer only",
+    default="true",
+)
+ENABLE_SESSION_MANAGEMENT = _switch(
+    "ENABLE_SESSION_MANAGEMENT",
+    "Sessions",
+    "Let sessions be controlled by HTTP and command line; false: they can be looked at only",
+    default="true",
+)
+SESSION_STORAGE_URL = Setting(
+    name="SESSION_STORAGE_URL",
+    group="Storage",
+    about="The ledger: sqlite:///relative, sqlite:////absolute or memory://; redis:// adds a projection for other "
+    "readers, and the ledger is then LEDGER_URL",
+    kind="URL",
+    parser=values.storage_url,
+    absent="SQLite in the data folder",
+    example="sqlite:////var/lib/dragoman/dragoman.db",
+)
+LEDGER_URL = Setting(
+    name="LEDGER_URL",
+    group="Storage",
+    about="The ledger, when SESSION_STORAGE_URL names Redis",
+    kind="URL",
+    parser=values.ledger_url,
+    absent="SQLite in the data folder",
+    example="sqlite:////var/lib/dragoman/dragoman.db",
+)
+ENABLE_SESSION_PERSISTENCE = _switch(
+    "ENABLE_SESSION_PERSISTENCE",
+    "Storage",
+    "Keep sessions on disk; false: in memory, and a restart forgets all",
+    default="true",
+)
+SESSION_REQUIRE_AUTH = _switch(
+    "SESSION_REQUIRE_AUTH",
+    "Access",
+    "Take requests only from known people, those of the allowed users and teams when lists are set",
+    default="false",
+)
+SESSION_ALLOWED_USERS = Setting(
+    name="SESSION_ALLOWED_USERS",
+    group="Access",
+    about="Who may start sessions: user ids or e-mails, separated by commas",
+    kind="list",
+    parser=_always(values.names),
+    absent="everybody",
+    example="ada@example.com, 6f1c2a50-0000-4000-8000-000000000001",
+)
+SESSION_ALLOWED_TEAMS = Setting(
+    name="SESSION_ALLOWED_TEAMS",
+    group="Access",
+    about="In which teams sessions may start: team ids or keys, separated by commas",
+    kind="list",
+    parser=_always(values.names),
+    absent="all",
+    example="ENG, OPS",
+)
+HOST = Setting(
+    name="HOST",
+    group="Service",
+    about="Address to listen on",
+    kind="text",
+    parser=_always(values.text),
+    default="127.0.0.1",
+    example="0.0.0.0",  # noqa: S104 - an example for containers, not a default
+)
+PORT = _number(
+    "PORT",
+    "Service",
+    "Port to listen on; 0 takes a free one",
+    default=3000,
+    unit="",
+    least=0,
+    most=65_535,
+)
+PUBLIC_URL = Setting(
+    name="PUBLIC_URL",
+    group="Service",
+    about="How people reach this service; sessions in Linear then link to their page here",
+    kind="URL",
+    parser=_always(values.url("https://dragoman.example.com")),
+    absent="no links",
+    example="https://dragoman.example.com",
+)
+DRAGOMAN_CONFIG = Setting(
+    name="DRAGOMAN_CONFIG",
+    group="Service",
+    about="The TOML file: repositories, rules of a session's life, what OpenCode gets",
+    kind="path",
+    parser=_always(values.text),  # `table` reads it, and tells what is wrong with it
+    absent="dragoman.toml, if there is one",
+    example="/etc/dragoman.toml",
+)
+DRAGOMAN_DATA_DIR = Setting(
+    name="DRAGOMAN_DATA_DIR",
+    group="Service",
+    about="Ledger, workspaces, trusted repositories, OpenCode's own data; mode 0700",
+    kind="path",
+    parser=values.path,
+    absent="~/.local/share/dragoman",
+    example="/var/lib/dragoman",
+)
+DRAGOMAN_SECRETS_DIR = Setting(
+    name="DRAGOMAN_SECRETS_DIR",
+    group="Service",
+    about="A folder that holds settings, one file a name; systemd's CREDENTIALS_DIRECTORY is read as well",
+    kind="path",
+    parser=lambda folder: values.folder(folder, "/run/secrets"),
+    absent="none is read",
+    example="/run/secrets",
+)
+DRAGOMAN_SANDBOX = _choice(
+    "DRAGOMAN_SANDBOX",
+    "Service",
+    "Whether the agent is held in by bubblewrap where it works",
+    "auto",
+    "off",
+    default="auto",
+)
+LOG_LEVEL = Setting(
+    name="LOG_LEVEL",
+    group="Service",
+    about="debug, info, warning or error; JSON when the output is no terminal",
+    kind="choice",
+    parser=_always(values.one_of("debug", "info", "warning", "error")),
+    default="info",
+    example="debug",
+)
+
+ALL: Final[dict[str, Setting[Any]]] = {
+    setting.name: setting for setting in list(vars().values()) if isinstance(setting, Setting)
+}

@@ -1,0 +1,151 @@
+"""What was set, as values of the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dragoman import logs
+from dragoman.core.limits import Rules
+from dragoman.record import Record
+from dragoman.repositories.configured import Repository
+
+
+class Settings(Record):
+    """What an operator set, with the defaults filled in.
+
+    linear_api_url         base of Linear's API; GraphQL at /graphql, tokens at /oauth/token
+    linear_access_token    a token of the app user, or empty when the client's credentials are used
+    linear_client_id/_secret  credentials for the client_credentials grant
+    webhook_secrets        accepted signing secrets; several while rotating
+    opencode_url           an OpenCode server to attach to, without credentials; empty = start and tend one
+    opencode_token         the server's Basic password (user "opencode")
+    opencode_model         "provider/model"; empty = OpenCode's own default
+    opencode_agent         the primary agent
+    opencode_bin           the program; empty = found on PATH
+    opencode_config        a JSON file merged into the managed server's configuration
+    ledger_url             sqlite:////absolute or memory://
+    projection_url         redis://… or rediss://…, a copy of the sessions for other readers; empty = none
+    enable_sessions        false = simple answers only
+    enable_session_persistence  false = the ledger is in memory, whatever else is set
+    enable_session_streaming    false = the first thought and the final only
+    enable_session_management   false = sessions cannot be controlled by HTTP or command line
+    session_timeout_minutes     idle time after which a session ends as `timeout`
+    session_max_messages        after which a session goes on in a fresh agent thread
+    session_cleanup_interval_minutes  how often expired sessions are looked for
+    session_cache_size     decoded sessions in memory; 0 = none
+    session_require_auth   take requests only from known people
+    session_allowed_users  ids or e-mails; empty = everybody
+    session_allowed_teams  ids or keys; empty = all
+    max_concurrent_sessions  live runs at a time
+    max_per_issue_hour     sessions of one issue within an hour; 0 = no cap
+    host, port             where to listen; port 0 = a free one
+    public_url             where people reach this service; empty = no links
+    data_dir               absolute; ours alone
+    log_level              debug, info, warning or error
+    debug_linear_webhooks  log what webhooks hold, redacted
+    sandbox                "auto" (bubblewrap where it is there) or "off"
+    agent_mode             "agent", or "comment" for people without agent sessions
+    agent_name             what people call the agent
+    repositories           one of them is the default
+    rules                  limits of a session's life
+    pass_env               names of variables of our environment that the managed server gets (a provider's key)
+    private_files          where settings stand, secrets among them: agents must not see these files
+    doubts                 what is set and does nothing, a sentence each, for the log
+    """
+
+    linear_api_url: str
+    linear_access_token: str
+    linear_client_id: str
+    linear_client_secret: str
+    webhook_secrets: tuple[str, ...]
+    opencode_url: str
+    opencode_token: str
+    opencode_model: str
+    opencode_agent: str
+    opencode_bin: str
+    opencode_config: str
+    ledger_url: str
+    projection_url: str
+    enable_sessions: bool
+    enable_session_persistence: bool
+    enable_session_streaming: bool
+    enable_session_management: bool
+    session_timeout_minutes: int
+    session_max_messages: int
+    session_cleanup_interval_minutes: int
+    session_cache_size: int
+    session_require_auth: bool
+    session_allowed_users: tuple[str, ...]
+    session_allowed_teams: tuple[str, ...]
+    max_concurrent_sessions: int
+    max_per_issue_hour: int
+    host: str
+    port: int
+    public_url: str
+    data_dir: Path
+    log_level: str
+    debug_linear_webhooks: bool
+    sandbox: str
+    agent_mode: str
+    agent_name: str
+    repositories: tuple[Repository, ...]
+    rules: Rules = Rules()
+    pass_env: tuple[str, ...] = ()
+    private_files: tuple[Path, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must not be seen."""
+        tokens = (self.linear_access_token, self.linear_client_secret, *self.webhook_secrets, self.opencode_token)
+        urls = (self.projection_url, *(repository.url for repository in self.repositories))
+        in_urls = (password for url in urls for password in credentials(url))
+        return tuple(secret for secret in (*tokens, *in_urls) if secret)
+
+    def shown(self) -> dict[str, Any]:
+        """What `/health` may tell: no secret, and no credentials in URLs."""
+        return {
+            "linear_api_url": logs.masked(self.linear_api_url),
+            "linear_credentials": "access token" if self.linear_access_token else "client credentials",
+            "opencode": logs.masked(self.opencode_url) or "managed",
+            "opencode_model": self.opencode_model or "default",
+            "opencode_agent": self.opencode_agent,
+            "ledger": logs.masked(self.ledger_url),
+            "projection": logs.masked(self.projection_url) or "none",
+            "sessions": "on" if self.enable_sessions else "off: simple answers only",
+            "session_timeout_minutes": self.session_timeout_minutes,
+            "session_max_messages": self.session_max_messages,
+            "max_concurrent_sessions": self.max_concurrent_sessions,
+            "session_max_per_issue_hour": self.max_per_issue_hour,
+            "sandbox": self.sandbox,
+            "repositories": [repository.name for repository in self.repositories],
+        }
+
+    def __repr__(self) -> str:
+        return f"Settings({self.shown()!r})"
+
+
+class LedgerPlace(Record):
+    """All that is needed to look into the ledger.
+
+    url      as in Settings
+    secrets  those that are set, to be masked in what is shown
+    """
+
+    url: str
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"LedgerPlace({self.url!r})"
+
+
+def credentials(url: str) -> tuple[str, ...]:
+    """What must not be seen of a URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ()
+    # A token alone is written where the user stands.
+    found = (parts.password,) if parts.password else (parts.username,) if parts.scheme in {"http", "https"} else ()
+    return tuple(each for each in found if each)

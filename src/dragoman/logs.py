@@ -64,6 +64,11 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
+def set_level(level: str) -> None:
+    """Change how much is logged from now on: debug, info, warning or error."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)))
+
+
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger that puts its part of the program into each line."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=name)

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, ClientTimeout
 from structlog.testing import capture_logs
 
 from dragoman import config
@@ -356,3 +357,19 @@ async def test_a_second_command_on_the_same_folder_is_refused(tmp_path: Path) ->
     first.terminate()
     await asyncio.wait_for(first.communicate(), 20.0)
     assert EX_BROKEN not in {first.returncode, second.returncode}
+
+
+async def test_a_hangup_signal_reads_the_settings_of_a_running_service_again(tmp_path: Path) -> None:
+    process = await serve(tmp_path)
+    port = await until_listening(process)
+    (tmp_path / ".env").write_text("MAX_CONCURRENT_SESSIONS=7\nLOG_LEVEL=error\nPORT=1\n")
+    process.send_signal(signal.SIGHUP)
+    async with ClientSession(timeout=ClientTimeout(10.0)) as client:
+
+        async def changed() -> bool:
+            async with client.get(f"http://127.0.0.1:{port}/health") as answer:
+                return bool((await answer.json())["config"]["max_concurrent_sessions"] == 7)
+
+        await until(changed)
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 20.0) == 0

@@ -115,7 +115,7 @@ async def test_a_wrong_question_about_statistics_is_told(url: str, query: str) -
 
 async def test_statistics_name_people_so_they_are_for_this_machine_only(service: Service, url: str) -> None:
     assert (await get(url, "/api/v1/stats")).json["total"]["turns"] == 0
-    service.settings = replace(service.settings, host="0.0.0.0")
+    service.live.current = replace(service.settings, host="0.0.0.0")
     answer = await get(url, "/api/v1/stats")
     assert (answer.status, "loopback" in answer.json["error"]) == (403, True)
 

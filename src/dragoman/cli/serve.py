@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 import click
 import uvloop
@@ -36,16 +37,23 @@ def command() -> None:
         click.echo(_problems(error), err=True)
         sys.exit(EX_CONFIG)
     logs.configure(level=settings.log_level)
-    sys.exit(uvloop.run(serve(settings)))
+    sys.exit(uvloop.run(serve(settings, load=config.load)))
 
 
-async def serve(settings: config.Settings, *, ended: asyncio.Event | None = None, keep_opencode: bool = True) -> int:
-    """Serve until SIGTERM, SIGINT or `ended`; the exit code."""
+async def serve(
+    settings: config.Settings,
+    *,
+    ended: asyncio.Event | None = None,
+    keep_opencode: bool = True,
+    load: Callable[[], config.Settings] | None = None,
+) -> int:
+    """Serve until SIGTERM, SIGINT or `ended`; the exit code. SIGHUP reads the settings again, with `load`."""
     stop = ended or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _signalled, stop)
-    service = Service(settings, keep_opencode=keep_opencode)
+    service = Service(settings, keep_opencode=keep_opencode, load=load)
+    loop.add_signal_handler(signal.SIGHUP, service.live.reload)
     try:
         await service.start()
     except (ConfigurationError, Refusal) as error:

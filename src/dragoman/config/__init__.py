@@ -14,14 +14,14 @@ from pathlib import Path
 
 from dragoman.config import catalogue as names
 from dragoman.config import table
-from dragoman.config.settings import LedgerPlace, Settings, credentials
+from dragoman.config.settings import LIVE, LedgerPlace, Settings, credentials, names_of
 from dragoman.config.sources import DOTENV, Sources
 from dragoman.config.values import REDIS
 from dragoman.core.limits import Rules
 
 SHORTEST_RETENTION_DAYS = 8  # Linear repeats a delivery for hours, and people may send one again for a week
 
-__all__ = ["LedgerPlace", "Settings", "load", "load_ledger_place", "load_rules"]
+__all__ = ["LIVE", "LedgerPlace", "Settings", "load", "load_ledger_place", "load_rules", "names_of"]
 
 
 def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
@@ -34,6 +34,7 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
     sources = _open(environment, folder)
     read = sources.read
     data_dir, ledger_url, projection_url = _places(sources)
+    config_file = table.place(sources, sources.folder)
     file = table.read(sources, sources.folder)
     opencode_url, password = read(names.OPENCODE_SESSION_API_URL)
     settings = Settings(
@@ -75,11 +76,9 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
         repositories=file.repositories,
         rules=file.rules,
         pass_env=file.pass_env,
-        private_files=(
-            sources.folder / DOTENV,
-            table.place(sources, sources.folder),
-            *sources.secret_files.values(),
-        ),
+        config_file=config_file,
+        private_files=(sources.folder / DOTENV, config_file),
+        secret_folders=sources.secret_folders,
         doubts=(*sources.doubts(file.pass_env), *_short_retention(file.rules)),
     )
     _check_together(settings, sources)

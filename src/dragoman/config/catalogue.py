@@ -34,6 +34,8 @@ class Setting(Generic[T]):
     example   a value that works
     parser    from the text to the value; raises values.Problem
     secret    never shown; a file that holds it should be readable to us only
+    live      a new value holds from the next turn, without a restart (see `runtime.live_settings`)
+    fields    of Settings that it sets; none = the one that is named as it is, in lower case
     free      may hold any text, “ #” included
     """
 
@@ -47,14 +49,20 @@ class Setting(Generic[T]):
     absent: str = ""
     unit: str = ""
     secret: bool = False
+    live: bool = False
+    fields: tuple[str, ...] = ()
     free: bool = False
+
+    def sets(self) -> tuple[str, ...]:
+        """The fields of Settings that it sets."""
+        return self.fields or (self.name.lower(),)
 
 
 def _always(parse: Callable[[str], T]) -> Parser[T]:
     return lambda _folder: parse
 
 
-def _switch(name: str, group: str, about: str, *, default: str) -> Setting[bool]:
+def _switch(name: str, group: str, about: str, *, default: str, live: bool = False) -> Setting[bool]:
     other = "false" if default == "true" else "true"
     return Setting(
         name=name,
@@ -64,16 +72,18 @@ def _switch(name: str, group: str, about: str, *, default: str) -> Setting[bool]
         parser=_always(values.switch),
         default=default,
         example=other,
+        live=live,
     )
 
 
 def _number(
-    name: str, group: str, about: str, *, default: int, unit: str, least: int = 1, most: int = MOST, meaning: str = ""
-) -> Setting[int]:
+    name: str, group: str, about: str, *, default: int, unit: str, least: int = 1, most: int = MOST, meaning: str = "",
+    live: bool = False, fields: tuple[str, ...] = (),
+) -> Setting[int]:  # fmt: skip
     parse = values.whole_number(least=least, most=most, example=default, meaning=meaning)
     return Setting(
         name=name, group=group, about=about, kind="number", unit=unit, parser=_always(parse),
-        default=str(default), example=str(default),
+        default=str(default), example=str(default), live=live, fields=fields,
     )  # fmt: skip
 
 
@@ -84,10 +94,11 @@ def _secret(name: str, group: str, about: str, *, example: str, absent: str = ""
     )  # fmt: skip
 
 
-def _choice(name: str, group: str, about: str, *allowed: str, default: str) -> Setting[str]:
+def _choice(name: str, group: str, about: str, *allowed: str, default: str, fields: tuple[str, ...]) -> Setting[str]:
     return Setting(
         name=name, group=group, about=f"{about}: {', '.join(allowed)}", kind="choice",
         parser=_always(values.one_of(*allowed)), default=default, example=allowed[-1],
+        fields=fields,
     )  # fmt: skip
 
 
@@ -126,6 +137,8 @@ LINEAR_WEBHOOK_SECRET = Setting(
     parser=_always(values.secrets),
     example="lin_wh_0123456789",
     secret=True,
+    live=True,
+    fields=("webhook_secrets",),
 )
 LINEAR_AGENT_MODE = _choice(
     "LINEAR_AGENT_MODE",
@@ -134,6 +147,7 @@ LINEAR_AGENT_MODE = _choice(
     "agent",
     "comment",
     default="agent",
+    fields=("agent_mode",),
 )
 LINEAR_AGENT_NAME = Setting(
     name="LINEAR_AGENT_NAME",
@@ -143,6 +157,8 @@ LINEAR_AGENT_NAME = Setting(
     parser=_always(values.text),
     default="OpenCode",
     example="Ada",
+    live=True,
+    fields=("agent_name",),
     free=True,
 )
 DEBUG_LINEAR_WEBHOOKS = _switch(
@@ -150,6 +166,7 @@ DEBUG_LINEAR_WEBHOOKS = _switch(
     "Linear",
     "Log what webhooks hold, with secrets and what people wrote taken out",
     default="false",
+    live=True,
 )
 OPENCODE_SESSION_API_URL = Setting(
     name="OPENCODE_SESSION_API_URL",
@@ -158,6 +175,7 @@ OPENCODE_SESSION_API_URL = Setting(
     kind="URL",
     parser=_always(values.opencode_url),
     absent="one is started and tended",
+    fields=("opencode_url", "opencode_token"),
     example="http://127.0.0.1:4096",
 )
 OPENCODE_SESSION_TOKEN = _secret(
@@ -238,6 +256,7 @@ MAX_CONCURRENT_SESSIONS = _number(
     "Live runs at a time; the others wait and are told so. OpenCode needs about 0.5 GB and some MB a run",
     default=100,
     unit="runs",
+    live=True,
 )
 SESSION_MAX_PER_ISSUE_HOUR = _number(
     "SESSION_MAX_PER_ISSUE_HOUR",
@@ -247,6 +266,8 @@ SESSION_MAX_PER_ISSUE_HOUR = _number(
     unit="sessions an hour",
     least=0,
     meaning=" (no cap)",
+    live=True,
+    fields=("max_per_issue_hour",),
 )
 SESSION_CACHE_SIZE = _number(
     "SESSION_CACHE_SIZE",
@@ -276,6 +297,7 @@ SESSION_STORAGE_URL = Setting(
     "readers, and the ledger is then LEDGER_URL",
     kind="URL",
     parser=values.storage_url,
+    fields=("ledger_url", "projection_url"),
     absent="SQLite in the data folder",
     example="sqlite:////var/lib/dragoman/dragoman.db",
 )
@@ -351,6 +373,8 @@ DRAGOMAN_CONFIG = Setting(
     about="The TOML file: repositories, rules of a session's life, what OpenCode gets",
     kind="path",
     parser=_always(values.text),  # `table` reads it, and tells what is wrong with it
+    live=True,
+    fields=("config_file",),
     absent="dragoman.toml, if there is one",
     example="/etc/dragoman.toml",
 )
@@ -360,6 +384,7 @@ DRAGOMAN_DATA_DIR = Setting(
     about="Ledger, workspaces, trusted repositories, OpenCode's own data; mode 0700",
     kind="path",
     parser=values.path,
+    fields=("data_dir",),
     absent="~/.local/share/dragoman",
     example="/var/lib/dragoman",
 )
@@ -369,6 +394,7 @@ DRAGOMAN_SECRETS_DIR = Setting(
     about="A folder that holds settings, one file a name; systemd's CREDENTIALS_DIRECTORY is read as well",
     kind="path",
     parser=lambda folder: values.folder(folder, "/run/secrets"),
+    fields=("secret_folders",),
     absent="none is read",
     example="/run/secrets",
 )
@@ -379,6 +405,7 @@ DRAGOMAN_SANDBOX = _choice(
     "auto",
     "off",
     default="auto",
+    fields=("sandbox",),
 )
 LOG_LEVEL = Setting(
     name="LOG_LEVEL",
@@ -388,6 +415,7 @@ LOG_LEVEL = Setting(
     parser=_always(values.one_of("debug", "info", "warning", "error")),
     default="info",
     example="debug",
+    live=True,
 )
 
 ALL: Final[dict[str, Setting[Any]]] = {

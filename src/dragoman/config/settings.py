@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from dragoman import logs
+from dragoman.config import catalogue
 from dragoman.core.limits import Rules
 from dragoman.record import Record
 from dragoman.repositories.configured import Repository
@@ -51,7 +53,9 @@ class Settings(Record):
     repositories           one of them is the default
     rules                  limits of a session's life
     pass_env               names of variables of our environment that the managed server gets (a provider's key)
+    config_file            the TOML file, whether it is there or not
     private_files          where settings stand, secrets among them: agents must not see these files
+    secret_folders         the same, whole folders
     doubts                 what is set and does nothing, a sentence each, for the log
     """
 
@@ -90,10 +94,12 @@ class Settings(Record):
     sandbox: str
     agent_mode: str
     agent_name: str
+    config_file: Path
     repositories: tuple[Repository, ...]
     rules: Rules = Rules()
     pass_env: tuple[str, ...] = ()
     private_files: tuple[Path, ...] = ()
+    secret_folders: tuple[Path, ...] = ()
     doubts: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
@@ -149,3 +155,16 @@ def credentials(url: str) -> tuple[str, ...]:
     # A token alone is written where the user stands.
     found = (parts.password,) if parts.password else (parts.username,) if parts.scheme in {"http", "https"} else ()
     return tuple(each for each in found if each)
+
+
+# What a running service takes up when the settings are read again; everything else waits for a restart.
+_LIVE_IN_FILE: Final = frozenset({"repositories", "rules", "doubts"})
+LIVE: Final = _LIVE_IN_FILE | {field for setting in catalogue.ALL.values() if setting.live for field in setting.sets()}
+_IN_FILE: Final = {"repositories": "[[repositories]]", "rules": "[session]", "pass_env": "[opencode] pass_env"}
+
+
+def names_of(fields: Iterable[str]) -> set[str]:
+    """How an operator writes these fields of Settings."""
+    wanted = set(fields)
+    found = {setting.name for setting in catalogue.ALL.values() if wanted.intersection(setting.sets())}
+    return found | {_IN_FILE[field] for field in wanted & set(_IN_FILE)}

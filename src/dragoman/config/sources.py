@@ -60,11 +60,13 @@ class Sources:
         self._environment = environment
         dotenv = self._read_dotenv(folder / DOTENV)
         self._given = dict(dotenv)
-        self.secret_files: dict[str, Path] = {}
+        folders: list[Path] = []
         for variable in reversed(_FOLDERS):
             named = environment.get(variable, dotenv[variable].text if variable in dotenv else "").strip()
             if named:
-                self._read_folder(variable, folder / Path(named).expanduser())
+                folders.append(folder / Path(named).expanduser())
+                self._read_folder(variable, folders[-1])
+        self.secret_folders = tuple(folders)
         for name, value in environment.items():
             self._given[name] = Given(text=value.strip(), where="the environment")
 
@@ -157,7 +159,6 @@ class Sources:
                 )
                 continue
             self._given[file.name] = Given(text=text.strip(), where=str(file))
-            self.secret_files[file.name] = file
 
     def _read_dotenv(self, path: Path) -> dict[str, Given]:
         """Quotes are taken off; an unquoted value ends at ` #`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dragoman.config.lines import Lines
 from dragoman.config.sources import Sources
 from dragoman.core.limits import Rules
 from dragoman.errors import ConfigurationError
@@ -22,6 +24,9 @@ _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github
 _PARTS = ("repositories", "session", "opencode")
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
+
+_AT = re.compile(r"\$\.(\w+)")  # where msgspec found something wrong
+_PARSED = re.compile(r"\(at line (\d+)")  # the same of tomllib
 
 T = TypeVar("T", bound=Record)
 
@@ -55,18 +60,22 @@ def read(sources: Sources, folder: Path) -> Table:
             )
         return Table()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        sources.note(f"{path}: cannot be read as TOML: {error}")
+        line = _PARSED.search(str(error))
+        where = f"{path}:{line[1]}" if line else str(path)
+        sources.note(f"{where}: cannot be read as TOML: {error}")
         return Table()
-    return _Reader(sources, path).read(table)
+    return _Reader(sources, path, text).read(table)
 
 
 class _Reader:
-    """Reads one file; every problem begins with its name."""
+    """Reads one file; every problem begins with its name and, where it is known, the line."""
 
-    def __init__(self, sources: Sources, path: Path) -> None:
+    def __init__(self, sources: Sources, path: Path, text: str) -> None:
         self._sources = sources
+        self._lines = Lines(text)
         self._path = path
 
     def read(self, table: dict[str, Any]) -> Table:
@@ -79,7 +88,9 @@ class _Reader:
 
     def _repositories(self, rows: Any) -> tuple[Repository, ...]:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            self._note(f"`repositories` must be written [[repositories]]. Example: {_REPOSITORY_EXAMPLE}")
+            self._note(
+                f"`repositories` must be written [[repositories]]. Example: {_REPOSITORY_EXAMPLE}", key="repositories"
+            )
             return ()
         found = []
         for number, row in enumerate(rows, 1):
@@ -95,7 +106,8 @@ class _Reader:
             except ConfigurationError as error:
                 problems = error.problems
         for problem in problems:
-            self._note(problem)
+            about = (n for n, one in enumerate(found, 1) if problem.startswith(f"[[repositories]] {one.name!r}"))
+            self._note(problem, where=f"[[repositories]] {next(about, 1)}")
         return tuple(found)
 
     def _absolute(self, url: str) -> str:
@@ -108,38 +120,46 @@ class _Reader:
         for name in Rules.__struct_fields__:
             value = getattr(rules, name)
             if isinstance(value, int | float) and not (math.isfinite(value) and value >= _LEAST.get(name, 1e-3)):
-                self._note(f"[session] {name} must be greater than 0. Example: {name} = {getattr(Rules(), name):g}")
+                self._note(
+                    f"[session] {name} must be greater than 0. Example: {name} = {getattr(Rules(), name):g}",
+                    where="[session]",
+                    key=name,
+                )
         return rules
 
     def _pass_env(self, row: Any) -> tuple[str, ...]:
         example = '[opencode] pass_env = ["ANTHROPIC_API_KEY"]'
         if not isinstance(row, dict):
-            self._note(f"[opencode] must be a table. Example: {example}")
+            self._note(f"[opencode] must be a table. Example: {example}", where="[opencode]")
             return ()
         self._check_names("[opencode] ", row, ("pass_env",))
         try:
             return msgspec.convert(row.get("pass_env", []), tuple[str, ...])
         except msgspec.ValidationError as error:
-            self._note(f"[opencode] pass_env: {error}. Example: {example}")
+            self._note(f"[opencode] pass_env: {error}. Example: {example}", where="[opencode]", key="pass_env")
             return ()
 
     def _record(self, where: str, row: Any, kind: type[T], example: str) -> T | None:
         if not isinstance(row, dict):
-            self._note(f"{where} must be a table. Example: {example}")
+            self._note(f"{where} must be a table. Example: {example}", where=where)
             return None
         known = kind.__struct_fields__
         self._check_names(f"{where} ", row, known)
         try:
             return msgspec.convert({"type": kind.__name__, **{name: row[name] for name in known if name in row}}, kind)
         except msgspec.ValidationError as error:
-            self._note(f"{where}: {error}. Example: {example}")
+            at = _AT.search(str(error))
+            self._note(f"{where}: {error}. Example: {example}", where=where, key=at[1] if at else "")
             return None
 
     def _check_names(self, where: str, row: dict[str, Any], known: Iterable[str]) -> None:
         for name in sorted(set(row) - set(known)):
             meant = next(iter(get_close_matches(name, list(known), 1, 0.6)), None)
             hint = f"did you mean {meant!r}?" if meant else f"known are {', '.join(known)}"
-            self._note(f"{where}{name!r} is no setting; {hint}")
+            self._note(f"{where}{name!r} is no setting; {hint}", where=where, key=name)
 
-    def _note(self, problem: str) -> None:
-        self._sources.note(f"{self._path}: {problem}")
+    def _note(self, problem: str, *, where: str = "", key: str = "") -> None:
+        """Note a problem, with the line of the key or of its table, when it has one."""
+        line = self._lines.of(where, key) if where or key else None
+        place = f"{self._path}:{line}" if line else str(self._path)
+        self._sources.note(f"{place}: {problem}")

@@ -145,6 +145,11 @@ def database_places(file: Path) -> tuple[Path, ...]:
     return tuple(file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal"))
 
 
+def folder_places(folder: Path) -> tuple[Path, ...]:
+    """What has to be hidden so that what lies in a folder stays unseen: the folder, or its files when others need it."""
+    return (folder,) if folder.resolve() not in _SHARED else tuple(sorted(folder.iterdir()))
+
+
 async def sandbox_available(bwrap: str | None = None) -> tuple[bool, str]:
     """Whether both sandboxes can be made here, by making them; else why not, with what to do."""
     bwrap = bwrap or found()

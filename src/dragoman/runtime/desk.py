@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dragoman import logs
@@ -34,15 +34,23 @@ class Desk:
         self, ledger: SqliteLedger, repositories: Sequence[Repository], *, workspaces_dir: Path, trusted_dir: Path
     ) -> None:
         self._ledger = ledger
-        self._repositories = tuple(repositories)
         self._workspaces_dir = workspaces_dir
-        self._trusted: Mapping[str, TrustedRepository] = {
-            one.name: TrustedRepository(trusted_dir, one.name, one.url, base_branch=one.base_branch)
-            for one in repositories
-        }
+        self._trusted_dir = trusted_dir
+        self._repositories: tuple[Repository, ...] = ()
+        self._trusted: dict[str, TrustedRepository] = {}
+        self.serve(repositories)
         self._held: dict[
             tuple[str, str], SessionId
         ] = {}  # (repository, branch) of starts whose outcome is not told yet
+
+    def serve(self, repositories: Sequence[Repository]) -> None:
+        """Work in these from now on. Our copy of one that is no longer among them stays, for what is under way in it."""
+        before = {one.name: one for one in self._repositories}
+        for one in repositories:
+            if before.get(one.name) != one:
+                made = TrustedRepository(self._trusted_dir, one.name, one.url, base_branch=one.base_branch)
+                self._trusted[one.name] = made
+        self._repositories = tuple(repositories)
 
     async def workspace(self, session: Session) -> tuple[Workspace, tuple[str, ...]]:
         """The workspace of a session, made if it is missing, and notes for the agent.

@@ -38,15 +38,15 @@ class Engine:
     """Hears events on behalf of one host.
 
     host     new sessions belong to it
-    rules    the operator's limits, passed to the machine
+    rules    the operator's limits, passed to the machine; may be replaced at any time, as `crowd` may
     crowd    most sessions of one issue within an hour; 0 = no cap
     """
 
     def __init__(self, ledger: SqliteLedger, *, host: HostId, rules: Rules, crowd: int) -> None:
         self.ledger = ledger
         self.host = host
-        self._rules = rules
-        self._crowd = crowd
+        self.rules = rules
+        self.crowd = crowd
         self._listeners: list[Listener] = []
         self._arriving = 0
         # Cleared while so many deliveries wait for their answer that other work should step aside for a moment.
@@ -165,14 +165,14 @@ class Engine:
         return await self.ledger.read(turns.load, session)
 
     def _step(self, session: Session, event: Event, now: float) -> Step:
-        return machine.step(session, event, now, self._rules)
+        return machine.step(session, event, now, self.rules)
 
     def _gather(self, tx: Tx, event: Event) -> Event:
         """Add what only the ledger knows: how crowded the issue is."""
-        if not isinstance(event, SessionOpened) or event.issue is None or not self._crowd:
+        if not isinstance(event, SessionOpened) or event.issue is None or not self.crowd:
             return event
         crowd = read.count_sessions(tx, event.issue.id, tx.now - HOUR_S) + 1
-        return replace(event, crowd=crowd, limit=self._crowd)
+        return replace(event, crowd=crowd, limit=self.crowd)
 
     def _told(self, event: Event, outcome: Outcome) -> Outcome:
         if outcome.session is not None:

@@ -22,7 +22,7 @@ from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import Linear, open_linear
 from dragoman.metrics import Metrics
-from dragoman.opencode.sandbox import database_places
+from dragoman.opencode.sandbox import database_places, folder_places
 from dragoman.opencode.server import ManagedServer
 from dragoman.opencode.settings import read_operator_configuration
 from dragoman.runtime.agent_host import AttachedServer, TendedServer
@@ -30,6 +30,7 @@ from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.follower import Follower
 from dragoman.runtime.links import Links
+from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.stopwatch import Stopwatch
@@ -50,15 +51,22 @@ class Service:
     """One process of one host. `async with` starts and stops it; `fatal` is set when it must not go on.
 
     keep_opencode  leave a managed server running when runs are open at the end (a later process adopts it)
+    load           reads the settings again, see `LiveSettings`; None = they stay as they are
     """
 
-    def __init__(self, settings: Settings, *, keep_opencode: bool = True) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, keep_opencode: bool = True, load: Load | None = None) -> None:
+        self.live = LiveSettings(settings, load)
+        self._log_level = settings.log_level
         self._keep_opencode = keep_opencode
         self.metrics = Metrics()
         self._open_at_end = False  # whether runs were under way when we stopped
         self._tasks: list[asyncio.Task[None]] = []
         self.fatal: asyncio.Future[BaseException] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Those that hold now."""
+        return self.live.current
 
     async def start(self) -> None:
         """Open the ledger and begin to work. Raises Refusal, ConfigurationError."""
@@ -95,7 +103,7 @@ class Service:
         self.engine.listen(self._stopwatch.told)
         self.follower = Follower(self.engine, self.agent_host)
         self._people = People(self.linear, self.ledger, self.links.to)
-        agent = AgentWork(
+        self._agent = AgentWork(
             self.engine,
             self.agent_host,
             self.desk,
@@ -106,9 +114,9 @@ class Service:
         )
         performers: dict[Pool, Perform] = {
             "linear": self._show,
-            "start": agent.perform,
-            "agent": agent.perform,
-            "abort": agent.perform,
+            "start": self._agent.perform,
+            "agent": self._agent.perform,
+            "abort": self._agent.perform,
             "timers": _timer,
             "system": self._job,
         }
@@ -116,6 +124,8 @@ class Service:
         self._spawn("follower", self.follower.run())
         for workers in self._workers:
             self._spawn("workers", workers.run())
+        self.live.apply_to(self._adapt)
+        self._spawn("settings", self.live.watch())
         self._spawn("beat", self._beat())
         self._spawn("loop", self.metrics.watch_loop())
         self._spawn("tenant", self.tenant.run())
@@ -170,9 +180,21 @@ class Service:
             found.append(f"opencode: {self.opencode_state()}")
         if self.sandbox_state().startswith("none"):
             found.append(f"sandbox: {self.sandbox_state()}")
+        found += (f"settings: {problem}" for problem in self.live.problems)
+        if self.live.waiting:
+            found.append(f"settings: a restart is needed for {', '.join(self.live.waiting)}")
         if self.tenant.organization is None:
             found.append("linear: has not told yet who we are")
         return found
+
+    def _adapt(self, settings: Settings) -> None:
+        """Take over what may change while we run; `config.LIVE` names it."""
+        if settings.log_level != self._log_level:  # at first it is whoever started us who decides
+            self._log_level = settings.log_level
+            logs.set_level(settings.log_level)
+        self.engine.rules, self.engine.crowd = settings.rules, settings.max_per_issue_hour
+        self.desk.serve(settings.repositories)
+        self._agent.limit(settings.max_concurrent_sessions)
 
     # ── putting together ─────────────────────────────────────────────────
     async def _open_ledger(self) -> None:
@@ -207,7 +229,11 @@ class Service:
             config=config,
             model=settings.opencode_model or None,
             pass_on=settings.pass_env,
-            hidden=(*settings.private_files, *(database_places(Path(ledger).absolute()) if ledger else ())),
+            hidden=(
+                *settings.private_files,
+                *(place for folder in settings.secret_folders for place in folder_places(folder)),
+                *(database_places(Path(ledger).absolute()) if ledger else ()),
+            ),
             sandboxing="off" if settings.sandbox == "off" else "auto",
         )
         return TendedServer(server, self._busy, keep=self._keep_opencode)

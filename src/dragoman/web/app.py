@@ -25,6 +25,7 @@ class Door:
             service.settings.webhook_secrets,
             answered=service.metrics.ack.observe,
         )
+        service.live.apply_to(lambda settings: self.webhook.accept(settings.webhook_secrets))
         self._session = session_page.SessionPage(service)
         health = Health(service, self.webhook.counts)
         self._routes: dict[str, Application] = {

@@ -53,11 +53,15 @@ class LinearWebhook:
     ) -> None:
         self._engine = engine
         self._tenant = tenant
-        self._secrets = check_secrets(secrets)
+        self.accept(secrets)
         self._body_s = body_s
         self._decide_s = decide_s
         self._answered = answered
         self.counts: Counter[str] = Counter()
+
+    def accept(self, secrets: Sequence[str]) -> None:
+        """Take what one of these signed, from now on."""
+        self._secrets = check_secrets(secrets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -68,6 +68,10 @@ class AgentWork:
             engine, host, desk, self._fence, model=model, agent=agent, places=places, is_ours=is_ours
         )
 
+    def limit(self, places: int) -> None:
+        """Allow this many runs at a time from now on; those under way go on."""
+        self._starts.places = places
+
     async def perform(self, claimed: Claimed) -> Event | None:
         """Perform one effect. Raises Postponed, GivenUp, OpenCodeError."""
         effect = claimed.effect

@@ -46,7 +46,7 @@ class RunStarts:
         self._fence = fence
         self._model = model
         self._agent = agent
-        self._places = places
+        self.places = places
         self._is_ours = is_ours
         self._taken: set[RunId] = set()  # runs being started here that the ledger does not count as working yet
 
@@ -108,7 +108,7 @@ class RunStarts:
     async def _take_place(self, run: RunId, claimed: Claimed) -> None:
         working = await self._engine.ledger.read(read.places, self._engine.host)
         beginning = {session_of(each) for each in self._taken}
-        if len((beginning | set(working)) - {session_of(run)}) >= self._places or not self._host.room():
+        if len((beginning | set(working)) - {session_of(run)}) >= self.places or not self._host.room():
             look_s = min(QUEUE_LOOK_S[1], QUEUE_LOOK_S[0] * claimed.attempts)
             raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=look_s)
         self._taken.add(run)

@@ -53,18 +53,40 @@ class DuplicateWrite(LinearError):
 
 
 class OpenCodeError(Theirs):
-    """OpenCode refused or did not answer."""
+    """OpenCode refused or did not answer.
+
+    cause  a stable word: "timeout", "network", "credentials", "not_found", "rate_limit", "server" or "other"
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True, cause: str = "other") -> None:
+        super().__init__(message, retryable=retryable)
+        self.cause = cause
 
 
 class OpenCodeDown(OpenCodeError):
-    """OpenCode could not be reached at all, or did not answer in time."""
+    """OpenCode could not be reached at all ("network"), or did not answer in time ("timeout")."""
+
+    def __init__(self, message: str, *, cause: str = "network") -> None:
+        super().__init__(message, cause=cause)
 
 
 class NotFound(OpenCodeError):
     """OpenCode does not know the thing (404): an ask already answered, a message never stored."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, retryable=False)
+        super().__init__(message, retryable=False, cause="not_found")
+
+
+class NoAnswer(OpenCodeError):
+    """OpenCode took a message and gave no answer to it.
+
+    cause  those of OpenCodeError, or "context", "model", "cut_off", "declined", "stopped", "interrupted", "silent"
+    text   what the agent had said until then; may be empty
+    """
+
+    def __init__(self, message: str, *, cause: str, text: str = "", retryable: bool = True) -> None:
+        super().__init__(message, retryable=retryable, cause=cause)
+        self.text = text
 
 
 class GitError(Theirs):

@@ -49,7 +49,7 @@ def test_of_a_recorded_stream_only_what_concerns_followed_threads_is_decoded() -
     stream = a_stream()
     thread = Recording("b_tools").thread
     stream.follow(thread)
-    heard = [event for line in RECORDED if (event := stream.read(line)) is not None]
+    heard = [event for line in RECORDED if isinstance(event := stream.read(line), Heard)]
     assert {event.thread for event in heard} <= {thread, ""}
     kinds = {type(event.event) for event in heard}
     assert {wire.PartUpdated, wire.MessageUpdated, wire.SessionStatus, wire.SessionIdle} <= kinds

@@ -45,10 +45,12 @@ class ScriptedAgent:
             "health": self._health,
             "events": self._events,
             "dispose": self._dispose,
+            "path": self._path,
             "find_thread": self._find_thread,
             "create_thread": self._create_thread,
             "status": self._status,
             "thread": self._thread,
+            "keep": self._keep,
             "children": self._children,
             "messages": self._messages,
             "message": self._message,
@@ -198,6 +200,9 @@ class ScriptedAgent:
         content = _read(request.headers["x-opencode-directory"], request.query["path"])
         return web.json_response({"type": "text", "content": content})
 
+    async def _path(self, _: web.Request) -> web.Response:
+        return web.json_response({"directory": "/srv/started/here", "worktree": "/", "home": "/home/agent"})
+
     async def _dispose(self, request: web.Request) -> web.Response:
         directory = request.headers["x-opencode-directory"]
         for thread in self.threads.values():
@@ -229,6 +234,11 @@ class ScriptedAgent:
 
     async def _thread(self, request: web.Request) -> web.Response:
         return web.json_response(self._named(request).info())
+
+    async def _keep(self, request: web.Request) -> web.Response:
+        thread = self._named(request)
+        thread.metadata = (await request.json()).get("metadata", thread.metadata)
+        return web.json_response(thread.info())
 
     async def _children(self, request: web.Request) -> web.Response:
         parent = self._named(request).id

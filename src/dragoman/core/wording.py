@@ -181,6 +181,27 @@ def broke(outcome: Broke) -> str:
     return text + (f"\n\nUntil then:\n\n{outcome.text}" if outcome.text.strip() else "")
 
 
+def trouble(cause: str, service: str) -> str:
+    """Why a service did not do what was asked, in one line, and what to do."""
+    lines = {
+        "timeout": f"⏰ Request timed out: {service} did not answer in time. Write to me to try again.",
+        "network": f"🔌 {service} could not be reached. Write to me to try again in a few moments.",
+        "credentials": f"🔐 {service} refused our credentials. Whoever runs me must check them.",
+        "not_found": f"🔍 {service} does not know what was asked for. Whoever runs me must check the settings.",
+        "rate_limit": f"⏱️ {service} limits our rate. Try again in a while.",
+        "server": f"🔧 {service} had an internal error. Write to me to try again.",
+    }
+    return lines.get(cause, f"❌ {service} could not do this. Write to me to try again.")
+
+
+def fallback(service: str, agent: str = "OpenCode Agent") -> str:
+    """Stands for an answer while a service is away."""
+    return (
+        f"{agent} cannot work on this now: {service} does not answer. Nothing is lost; try mentioning me again in a few "
+        "moments."
+    )
+
+
 def permission(ask: PermissionAsked) -> str:
     """What the agent wants to be allowed to do."""
     subject = one_line(ask.subject, 1_000).replace("`", "'")

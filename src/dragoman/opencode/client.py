@@ -19,6 +19,7 @@ from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError
 from dragoman.ids import AgentThread, AskId, MessageId, PartId
 from dragoman.opencode import wire
 from dragoman.opencode.picture import Snapshot
+from dragoman.opencode.refusal import bare, refusal
 
 T = TypeVar("T")
 Rule = Mapping[str, str]  # {"permission", "pattern", "action": allow | ask | deny}; the last that matches wins
@@ -88,6 +89,11 @@ class OpenCode:
         said = await self._read("GET", "/config/providers", directory, msgspec.json.Decoder(_Providers).decode, 30.0)
         return tuple(f"{provider.id}/{model}" for provider in said.providers for model in provider.models)
 
+    async def own_directory(self) -> str:
+        """The directory that the server was started in."""
+        said = await self._read("GET", "/path", None, msgspec.json.Decoder(_Path).decode)
+        return said.directory
+
     async def dispose(self, directory: str) -> None:
         """Free what the server keeps in memory for a directory. Cuts whatever runs there."""
         await self._call("POST", "/instance/dispose", directory)
@@ -103,17 +109,34 @@ class OpenCode:
                 return AgentThread(session.id)
         return None
 
-    async def create_thread(self, directory: str, title: str, key: str, rules: Sequence[Rule] = ()) -> AgentThread:
+    async def create_thread(
+        self,
+        directory: str,
+        title: str,
+        key: str,
+        rules: Sequence[Rule] = (),
+        more: Mapping[str, object] | None = None,
+    ) -> AgentThread:
         """Create a thread whose commands run in `directory`.
 
         key    ours; stands in the title, by which OpenCode can search, and in the metadata
         rules  permissions of this thread on top of the server's
+        more   other values of ours, to be kept with it
         """
-        body: dict[str, object] = {"title": f"{title} · {key}" if title else key, "metadata": {_METADATA_KEY: key}}
+        metadata = {**(more or {}), _METADATA_KEY: key}
+        body: dict[str, object] = {"title": f"{title} · {key}" if title else key, "metadata": metadata}
         if rules:
             body["permission"] = [dict(rule) for rule in rules]
         made = await self._read("POST", "/session", directory, wire.decode_session, PROMPT_DEADLINE_S, body)
         return AgentThread(made.id)
+
+    async def thread(self, thread: AgentThread) -> wire.SessionInfo:
+        """A thread with its own directory, whatever that is. Raises NotFound."""
+        return await self._read("GET", f"/session/{thread}", None, wire.decode_session)
+
+    async def keep(self, thread: AgentThread, directory: str, metadata: Mapping[str, object]) -> None:
+        """Keep values of ours with a thread, in place of all that were there."""
+        await self._call("PATCH", f"/session/{thread}", directory, CALL_DEADLINE_S, {"metadata": dict(metadata)})
 
     async def thread_exists(self, thread: AgentThread, directory: str) -> bool:
         """Whether the server knows the thread."""
@@ -268,7 +291,7 @@ class OpenCode:
             return decode(content)
         except msgspec.MsgspecError as error:
             raise OpenCodeError(
-                f"OpenCode's answer to {method} {_bare(path)} is not what 1.18 sends: {error}", retryable=False
+                f"OpenCode's answer to {method} {bare(path)} is not what 1.18 sends: {error}", retryable=False
             ) from error
 
     async def _call(
@@ -286,7 +309,7 @@ class OpenCode:
             headers["x-opencode-directory"] = quote(directory, safe="/")
         if body is not None:
             headers["content-type"] = "application/json"
-        what = f"{method} {_bare(path)}"
+        what = f"{method} {bare(path)}"
         try:
             async with self.http.request(
                 method,
@@ -299,11 +322,11 @@ class OpenCode:
                 content = await answer.read()
                 status, kind = answer.status, answer.content_type
         except TimeoutError as error:
-            raise OpenCodeDown(f"OpenCode did not answer {what} within {deadline_s:g} s") from error
+            raise OpenCodeDown(f"OpenCode did not answer {what} within {deadline_s:g} s", cause="timeout") from error
         except aiohttp.ClientError as error:
             raise OpenCodeDown(f"OpenCode could not be reached for {what}: {type(error).__name__}") from error
         if status >= 300:
-            raise _refusal(status, content, what)
+            raise refusal(status, content, what)
         if json_wanted and kind != "application/json":
             raise OpenCodeError(
                 f"{self.url} answered {what} with {kind}, not JSON: "
@@ -311,6 +334,10 @@ class OpenCode:
                 retryable=False,
             )
         return content
+
+
+class _Path(msgspec.Struct, frozen=True):
+    directory: str
 
 
 class _FileContent(msgspec.Struct, frozen=True):
@@ -324,25 +351,3 @@ class _Provider(msgspec.Struct, frozen=True):
 
 class _Providers(msgspec.Struct, frozen=True):
     providers: list[_Provider]
-
-
-def _bare(path: str) -> str:
-    return path.partition("?")[0]
-
-
-def _refusal(status: int, content: bytes, what: str) -> OpenCodeError:
-    try:
-        said = msgspec.json.decode(content, type=wire.Refusal)
-    except msgspec.MsgspecError:
-        said = wire.Refusal()
-    name = said.name or said.tag
-    detail = said.message or said.data.message or name or "no reason given"
-    if status == 404:
-        return NotFound(f"OpenCode does not know it ({what}): {detail}")
-    if status in (401, 403):
-        return OpenCodeError(
-            f"OpenCode refused the password ({what}). Set OPENCODE_SESSION_TOKEN to its OPENCODE_SERVER_PASSWORD.",
-            retryable=False,
-        )
-    busy = status in {409, 429} or status >= 500
-    return OpenCodeError(f"OpenCode answered {what} with {status}: {detail}"[:500], retryable=busy)

@@ -131,6 +131,11 @@ class RunView:
         """Whether an ask is open: then silence is no stall."""
         return bool(self._asks)
 
+    def answers(self, message: str) -> bool:
+        """Whether a message is known to be one of the agent's in this run, and meant for people."""
+        info = self._picture.infos.get(message)
+        return info is not None and info.role == "assistant" and info.summary is not True
+
     def resync_from(self) -> MessageId:
         """The message from which a snapshot must reach: nothing before it can change any more."""
         known = self._picture.order[self._first_untold : self._first_untold + 1]

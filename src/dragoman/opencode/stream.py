@@ -45,7 +45,19 @@ class Heard(msgspec.Struct, frozen=True):
     event: wire.WireEvent
 
 
-Signal = Connected | Lost | Heard
+class Streamed(msgspec.Struct, frozen=True):
+    """A piece of a text that is being written; only of threads that are followed with `text=True`.
+
+    part  whose it is: of an answer, or of reasoning, which an event before it has said
+    """
+
+    thread: str
+    message: str
+    part: str
+    text: str
+
+
+Signal = Connected | Lost | Heard | Streamed
 
 
 class EventStream:
@@ -58,17 +70,21 @@ class EventStream:
         self._client = client
         self._read_timeout_s = read_timeout_s
         self._deltas: dict[bytes, int] = {}
+        self._read_along: set[bytes] = set()  # threads whose text is wanted as it comes
         self._closed = asyncio.Event()
         self._answer: aiohttp.ClientResponse | None = None
         self.connected = False
 
-    def follow(self, thread: str) -> None:
-        """Hear events of this thread, and of sub-agents that it starts from now on."""
+    def follow(self, thread: str, *, text: bool = False) -> None:
+        """Hear events of this thread, and of sub-agents that it starts from now on; `text`: its text as it comes, too."""
         self._deltas.setdefault(thread.encode(), 0)
+        if text:
+            self._read_along.add(thread.encode())
 
     def unfollow(self, thread: str) -> None:
         """Stop hearing this thread."""
         self._deltas.pop(thread.encode(), None)
+        self._read_along.discard(thread.encode())
 
     def deltas(self, thread: str) -> int:
         """How many pieces of streaming text were seen in the thread: a sign of life, nothing more."""
@@ -118,13 +134,13 @@ class EventStream:
                 except TimeoutError:
                     backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
 
-    def read(self, payload: bytes) -> Heard | None:
+    def read(self, payload: bytes) -> Heard | Streamed | None:
         """One event of the stream, or None when it is none of ours."""
         kind, thread = wire.peek(payload)
         if kind == wire.DELTA:
             if thread in self._deltas:
                 self._deltas[thread] += 1
-            return None
+            return _streamed(payload) if thread in self._read_along else None
         if kind not in wire.KINDS:
             return None
         if thread and thread not in self._deltas and kind != b"session.created":
@@ -141,3 +157,12 @@ class EventStream:
                 return None
             self.follow(event.properties.info.id)
         return Heard(thread.decode(), envelope.directory, event)
+
+
+def _streamed(payload: bytes) -> Streamed | None:
+    try:
+        piece = wire.decode_delta(payload).payload.properties
+    except msgspec.MsgspecError as error:
+        log.warning("event.unreadable", kind="message.part.delta", error=str(error))
+        return None
+    return Streamed(piece.sessionID, piece.messageID, piece.partID, piece.delta) if piece.field == "text" else None

@@ -286,6 +286,26 @@ class Envelope(Struct, frozen=True):
     directory: str = ""
 
 
+class DeltaProperties(Struct, frozen=True):
+    """A piece of what is being written; of reasoning as well as of text, `field` is "text" for both."""
+
+    sessionID: str
+    messageID: str
+    partID: str
+    field: str = ""
+    delta: str = ""
+
+
+class DeltaPayload(Struct, frozen=True):
+    properties: DeltaProperties
+
+
+class Delta(Struct, frozen=True):
+    """The envelope of a `message.part.delta`, which stands apart: there are thousands, and few want to read them."""
+
+    payload: DeltaPayload
+
+
 # The kinds that are decoded. A name that is not here is dropped unread: OpenCode adds new ones in every release.
 KINDS: Final = frozenset(
     str(kind.__struct_config__.tag).encode()
@@ -297,6 +317,7 @@ KINDS: Final = frozenset(
 DELTA: Final = b"message.part.delta"
 
 _envelopes = json.Decoder(Envelope)
+_deltas = json.Decoder(Delta)
 _messages = json.Decoder(list[Message])
 _message = json.Decoder(Message)
 _statuses = json.Decoder(dict[str, Status])
@@ -321,6 +342,7 @@ def _lenient(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
 
 
 decode_envelope = _lenient(_envelopes.decode)
+decode_delta = _lenient(_deltas.decode)
 decode_messages = _lenient(_messages.decode)
 decode_message = _lenient(_message.decode)
 decode_statuses = _lenient(_statuses.decode)

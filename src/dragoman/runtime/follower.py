@@ -21,7 +21,7 @@ from dragoman.ids import AgentThread, AskId, RunId, SessionId
 from dragoman.ledger import read
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.inbound import RunView, Verdict
-from dragoman.opencode.stream import Connected, EventStream, Heard, Lost
+from dragoman.opencode.stream import Connected, EventStream, Heard, Lost, Streamed
 from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.engine import Engine
 
@@ -166,6 +166,8 @@ class Follower:
                 match signal:
                     case Heard():
                         self._heard(signal)
+                    case Streamed():
+                        pass  # people read whole texts; nothing here follows one as it comes
                     case Connected():
                         for one in self._followed.values():
                             one.resync.set()

@@ -14,6 +14,7 @@ from dragoman.core.events import (
     AskDue,
     AskGone,
     Broke,
+    CompletionRequested,
     Event,
     HeartbeatDue,
     IssueRead,
@@ -21,6 +22,7 @@ from dragoman.core.events import (
     PlanDue,
     Prompted,
     QuestionAsked,
+    ReactivationRequested,
     RunAborted,
     RunFailed,
     RunInterrupted,
@@ -30,14 +32,16 @@ from dragoman.core.events import (
     RunStarted,
     RunWaiting,
     Said,
+    SessionExpired,
     SessionOpened,
+    StatusRequested,
     StopDue,
     StopRequested,
     Todo,
     TodosChanged,
     Withdrawn,
 )
-from dragoman.core.session import Session, Starting, Stopping, Working, live_turn
+from dragoman.core.session import Session, Starting, Stopping, Working, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import AgentThread, AskId, MessageId, PartId, run_id
 from tests.builders import HOST, ORGANIZATION, SESSION, a_prompt, an_issue
@@ -86,6 +90,10 @@ def representatives(session: Session, now: float) -> list[Event]:
         Prompted(prompt=a_prompt("/queue more", sent_at=now)),
         StopRequested(sent_at=now),
         Withdrawn(reason="unassigned"),
+        SessionExpired(),
+        CompletionRequested(),
+        ReactivationRequested(),
+        StatusRequested(status="error"),
         IssueRead(run=run, issue=an_issue()),
         RunStarted(run=run, thread=thread, repository="app", directory="/w", branch="b"),
         RunWaiting(run=run, cause="opencode"),
@@ -149,6 +157,7 @@ def _kind(session: Session) -> tuple[object, ...]:
         bool(session.queued),
         session.issue is not None,
         session.issue_read,
+        turn is None and status(session),
     )
 
 

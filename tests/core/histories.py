@@ -213,6 +213,11 @@ class Story:
         return shown(self.effects)
 
     @property
+    def ids_shown(self) -> list[ActivityId]:
+        """The ids under which they were shown."""
+        return [effect.id for effect in self.effects if isinstance(effect, Post)]
+
+    @property
     def finals(self) -> list[Final]:
         return [activity for activity in self.shown if isinstance(activity, Response | Failure)]
 

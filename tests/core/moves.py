@@ -14,10 +14,12 @@ from dragoman.core.events import (
     AskGone,
     Broke,
     Compacted,
+    CompletionRequested,
     Declined,
     Event,
     HeartbeatDue,
     IssueRead,
+    MessageAdded,
     PatienceOver,
     PermissionAsked,
     PlanDue,
@@ -25,6 +27,7 @@ from dragoman.core.events import (
     Prompted,
     Question,
     QuestionAsked,
+    ReactivationRequested,
     Reasoned,
     RunAborted,
     RunFailed,
@@ -35,7 +38,9 @@ from dragoman.core.events import (
     RunStarted,
     RunWaiting,
     Said,
+    SessionExpired,
     SessionOpened,
+    StatusRequested,
     StopDue,
     StopRequested,
     Todo,
@@ -146,6 +151,13 @@ trouble = st.one_of(
     st.builds(RunWaiting, run=runs, cause=st.sampled_from(["opencode", "capacity", "repository"])),
     st.builds(Withdrawn, reason=st.sampled_from(["unassigned", "issue_completed", "app_revoked"])),
 )
+commands = st.one_of(
+    st.builds(SessionExpired),
+    st.builds(CompletionRequested, reason=st.sampled_from(["", "shipped"])),
+    st.builds(ReactivationRequested),
+    st.builds(StatusRequested, status=st.sampled_from(["active", "completed", "error", "timeout"])),
+    st.builds(MessageAdded, role=st.sampled_from(["user", "assistant", "system"]), text=texts),
+)
 untimely = st.one_of(
     *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver)),
     st.builds(AskDue, run=runs, ask=asks),
@@ -169,6 +181,7 @@ move = st.one_of(
     news,
     news,
     trouble,
+    commands,
     untimely,
     waits,
     waits,
@@ -204,7 +217,7 @@ def place(event: Event, story: Story, number: int) -> Event:
         fields["prompt"] = replace(event.prompt, sent_at=_written(age, story), activity=activity)
     elif isinstance(event, StopRequested):
         fields["sent_at"] = _written(event.sent_at, story)
-    elif not isinstance(event, Withdrawn):
+    elif hasattr(event, "run"):
         meant = {NOW: turns, LEFT: turns - 1, NEXT: turns + 1}
         fields["run"] = run_id(story.session.id, meant[event.run])
     if isinstance(event, RunSettled) and turn is not None and turn.messages:

@@ -130,7 +130,7 @@ def test_a_run_that_cannot_be_started_ends_with_the_reason() -> None:
     story.reads_issue()
     story.hear(RunFailed(run=story.run, reason="No repository serves team ENG."))
     assert [final.body for final in story.finals] == ["No repository serves team ENG."]
-    assert status(story.session) == "error"
+    assert status(story.session) == "active"
     assert story.session.failures == 1
 
 

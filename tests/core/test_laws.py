@@ -16,6 +16,7 @@ from dragoman.core.events import (
     Event,
     HeartbeatDue,
     IssueRead,
+    OperatorEvent,
     Prompted,
     RunSettled,
     RunStarted,
@@ -24,7 +25,18 @@ from dragoman.core.events import (
     StopRequested,
     Withdrawn,
 )
-from dragoman.core.session import Closed, Resting, Session, Starting, Stopping, Turn, Working, live_turn
+from dragoman.core.session import (
+    Closed,
+    Resting,
+    Session,
+    Starting,
+    Stopping,
+    Turn,
+    Working,
+    live_turn,
+    may_change,
+    status,
+)
 from dragoman.core.step import step
 from dragoman.ids import ActivityId, activity_id
 from tests.core.histories import Story, key_of
@@ -69,6 +81,9 @@ class Observer:
         left_run_changes_nothing(before, event, after, effects)
         survives_a_round_trip(after, effects)
         assert len(story.all(StartRun)) == after.runs, "starts equal runs"
+        assert may_change(status(before), status(after)), "a status follows only where it may"
+        assert not (after.expires_at and live_turn(after)), "nothing times out while a turn is under way"
+        assert after.messages == len(story.messages)
         if isinstance(after.phase, Resting | Closed):
             assert not after.queued, "no prompt is queued while resting"
         if isinstance(event, SessionOpened | Prompted):
@@ -200,7 +215,9 @@ def what_waits_is_not_lost(before: Session, event: Event, after: Session, effect
     dropped = after.phase.dropped if isinstance(after.phase, Stopping) else 0
     dropped -= before.phase.dropped if isinstance(before.phase, Stopping) else 0
     assert gone == begun + max(dropped, 0), "what leaves the queue is begun, or counted in the final"
-    assert isinstance(event, StopRequested | Withdrawn) or any(isinstance(effect, Post) for effect in effects)
+    assert isinstance(event, StopRequested | Withdrawn | OperatorEvent) or any(
+        isinstance(effect, Post) for effect in effects
+    )
 
 
 def nothing_written_before_a_stop_is_begun(after: Session, effects: tuple[Effect, ...]) -> None:

@@ -37,6 +37,10 @@ def a_session_in(
     return replace(session, phase=phase, thread=AgentThread(thread) if thread else None)
 
 
+def a_failed_session(name: str, *, key: str = "ENG-12") -> Session:
+    return replace(a_session_in(Resting(after="failed"), name, key=key), failures=3)
+
+
 TURN = Turn(run=a_run(), number=1)
 STARTING, WORKING = Starting(turn=TURN), Working(turn=TURN)
 
@@ -44,9 +48,9 @@ STARTING, WORKING = Starting(turn=TURN), Working(turn=TURN)
 async def test_sessions_are_listed_newest_first_and_filtered(ledger: SqliteLedger, clock: HeldClock) -> None:
     story = Story(ledger, clock)
     await story.tell(a_session_in(WORKING, "one", thread="ses_1"))
-    await story.tell(a_session_in(Resting(after="failed"), "two", key="ENG-13"))
+    await story.tell(a_failed_session("two", key="ENG-13"))
     await story.tell(replace(a_session_in(Closed(reason="done"), "three"), issue=None))
-    await story.tell(a_session_in(Resting(after="failed"), "four"))
+    await story.tell(a_failed_session("four"))
 
     async def names(**filters: object) -> list[str]:
         return [found.id for found in await ledger.read(read.sessions, **filters)]  # type: ignore[arg-type]
@@ -64,7 +68,7 @@ async def test_sessions_are_counted_by_what_people_call_their_status(ledger: Sql
     assert await ledger.read(read.stats) == read.Stats()
     await story.tell(a_session_in(STARTING, "being created"))
     await story.tell(a_session_in(WORKING, "active", thread="ses_1"))
-    await story.tell(a_session_in(Resting(after="failed"), "failed"))
+    await story.tell(a_failed_session("failed"))
     await story.tell(a_session_in(Closed(reason="issue_completed"), "closed"))
     assert await ledger.read(read.stats) == read.Stats(total=4, active=2, completed=1, error=1, timeout=0)
 

@@ -137,7 +137,7 @@ async def test_what_is_searched_for_follows_the_session(ledger: SqliteLedger) ->
     working = Starting(turn=Turn(run=a_run(), number=1))
     await heard(ledger, turn_of=a_step_to(change=lambda s: replace(s, phase=working)))
     assert [(s.status, s.phase, s.live) for s in await ledger.read(read.sessions)] == [("creating", "Starting", True)]
-    await heard(ledger, turn_of=a_step_to(change=lambda s: replace(s, phase=Resting(after="failed"))))
+    await heard(ledger, turn_of=a_step_to(change=lambda s: replace(s, phase=Resting(after="failed"), failures=3)))
     assert [(s.status, s.phase, s.live) for s in await ledger.read(read.sessions)] == [("error", "Resting", False)]
     await heard(ledger, turn_of=a_step_to(change=lambda s: replace(s, posted_at=5.0)))
     details = await ledger.read(read.details, SESSION)

@@ -8,7 +8,7 @@ from typing import Never
 
 import pytest
 
-from dragoman.core.events import RunFailed, SessionOpened
+from dragoman.core.events import RunFailed, SessionOpened, StatusRequested
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId, run_id
 from dragoman.runtime.service import Service
@@ -25,6 +25,7 @@ async def hear(service: Service, number: int, *, failed: bool = False) -> None:
     await service.engine.receive(session, OrganizationId("ours"), opened)
     if failed:
         await service.engine.tell(session, RunFailed(run=run_id(session, 1), reason="no such repository"))
+        await service.engine.tell(session, StatusRequested(status="error"))
 
 
 async def test_health_has_the_promised_keys_while_everybody_else_is_away(service: Service, url: str) -> None:

@@ -84,6 +84,7 @@ class Draft:
     def remember(self, message: Message) -> None:
         """Add a line to the history of the conversation."""
         self.messages.append(message)
+        self.change(messages=self.session.messages + 1)
 
     def post(self, stage: str, activity: Activity, *, routine: bool = True) -> None:
         """Show an activity of the turn under way, or keep it back while a question is before people."""
@@ -100,12 +101,14 @@ class Draft:
 
     def close(self, number: int, final: Final, answer: Answered | None = None) -> None:
         """Show the one final activity of a turn, and keep it in the history with what the agent used for it."""
-        self._show(Post(id=activity_id(self.session.id, number), activity=final))
+        id_ = activity_id(self.session.id, number)
+        self._show(Post(id=id_, activity=final))
         used = answer.usage if answer else Usage()
         self.remember(
             Message(
                 role="assistant",
                 text=final.body,
+                linear_id=id_,
                 opencode_id=answer.message if answer else None,
                 tokens=used.input_tokens + used.output_tokens,
                 cost=used.cost,

@@ -22,7 +22,7 @@ class Person(Record):
 
 
 class Issue(Record):
-    """What we know of the issue. The last three are known only after it was read from Linear."""
+    """What we know of the issue. The last four are known only after it was read from Linear."""
 
     id: IssueId
     key: str  # "ENG-12"
@@ -34,6 +34,7 @@ class Issue(Record):
     branch_name: str | None = None  # Linear's suggestion
     state_type: str | None = None  # triage, backlog, unstarted, started, completed, canceled, duplicate
     delegate: UserId | None = None
+    priority: int = 0  # Linear's: 1 urgent, 2 high, 3 medium, 4 low; 0 none
 
 
 class Prompt(Record):
@@ -175,6 +176,40 @@ class IssueRead(Record):
 
     run: RunId
     issue: Issue | None = None
+
+
+# ── from whoever runs us: by command, by the library, by the clean-up ──
+class SessionExpired(Record):
+    """The time without a message or agent activity may be over; the machine looks whether it is."""
+
+
+class CompletionRequested(Record):
+    """Somebody says that the session has served its purpose. `reason` is kept in the conversation."""
+
+    reason: str = ""
+
+
+class ReactivationRequested(Record):
+    """Somebody wants a session that is over to be active again, without a message yet."""
+
+
+class StatusRequested(Record):
+    """Somebody sets the status by hand; one that `session.may_change` does not allow changes nothing."""
+
+    status: Literal["active", "completed", "error", "timeout"]
+    reason: str = ""
+
+
+class MessageAdded(Record):
+    """A line for the history that did not come through Linear: it begins no turn. Fields as in session.Message."""
+
+    role: Literal["user", "assistant", "system"]
+    text: str
+    author: str | None = None
+    linear_id: str | None = None
+    opencode_id: str | None = None
+    tokens: int = 0
+    cost: float = 0.0
 
 
 # ── from our own side ────────────────────────────────────────────────────
@@ -357,6 +392,7 @@ class RunSettled(Record):
 
 
 LinearEvent = SessionOpened | Prompted | StopRequested | Withdrawn
+OperatorEvent = SessionExpired | CompletionRequested | ReactivationRequested | StatusRequested | MessageAdded
 AskRaised = PermissionAsked | QuestionAsked
 AgentEvent = (
     Reasoned
@@ -386,4 +422,4 @@ RuntimeEvent = (
     | PatienceOver
 )
 RunEvent = AgentEvent | RuntimeEvent
-Event = LinearEvent | AgentEvent | RuntimeEvent
+Event = LinearEvent | OperatorEvent | AgentEvent | RuntimeEvent

@@ -9,6 +9,9 @@ from dragoman.record import Record
 # A timer may come a little early: the clocks of two processes differ, and a reminder is no promise to the millisecond.
 NEARLY = 0.99
 
+# So many failed turns in a row, and the session's status is "error".
+FAILED_TURNS = 3
+
 
 class Rules(Record):
     """What an operator may tune of a session's life. Seconds unless the name says otherwise.
@@ -23,6 +26,8 @@ class Rules(Record):
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
+    timeout_s       rest without a message or agent activity after which a session is over
+    max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
     """
 
     heartbeat_s: float = 600.0
@@ -36,3 +41,5 @@ class Rules(Record):
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365
+    timeout_s: float = 1_800.0
+    max_messages: int = 50

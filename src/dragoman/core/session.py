@@ -6,8 +6,11 @@ from typing import Literal
 
 from dragoman.core.effects import Effect, Post
 from dragoman.core.events import AskRaised, Issue, Person, Prompt, Todo
+from dragoman.core.limits import FAILED_TURNS
 from dragoman.ids import AgentThread, HostId, MessageId, OrganizationId, RunId, SessionId
 from dragoman.record import Record
+
+MEDIUM = 3  # of Linear's priorities
 
 
 class Workspace(Record):
@@ -70,7 +73,7 @@ class OpenAsk(Record):
 class Resting(Record):
     """No turn. The next prompt begins one. `after` says how the last one ended."""
 
-    after: Literal["new", "answered", "failed", "stopped"] = "new"
+    after: Literal["new", "answered", "failed", "stopped", "reactivated"] = "new"
 
 
 class Starting(Record):
@@ -105,7 +108,11 @@ class Stopping(Record):
 
 
 class Closed(Record):
-    """The session was withdrawn. A new prompt opens it again."""
+    """The session is over; a new prompt opens it again, with all its context.
+
+    reason  unassigned, issue_completed, issue_canceled or app_revoked: withdrawn; requested: by command; timeout;
+            answered: a simple answer was given
+    """
 
     reason: str
 
@@ -122,6 +129,11 @@ class Session(Record):
     posted_at   when something visible was last sent; seconds since the epoch
     stopped_at  prompts written before this are not started any more
     failures    failed turns in a row
+    begun       it was more than "creating" once, and is not that again
+    messages    lines of the conversation so far; `thread_from` how many those were when the agent's thread began
+    expires_at  when it times out if nothing happens; seconds since the epoch; 0 = it does not
+    timeout_s   its own, instead of the rule's; `max_messages` likewise; 0 = the rule's
+    priority    of its runs in the queue, when a trigger set it: 1 urgent … 4 low; 0 = the issue's
     """
 
     id: SessionId
@@ -139,6 +151,13 @@ class Session(Record):
     posted_at: float = 0.0
     stopped_at: float = 0.0
     failures: int = 0
+    begun: bool = False
+    messages: int = 0
+    thread_from: int = 0
+    expires_at: float = 0.0
+    timeout_s: float = 0.0
+    max_messages: int = 0
+    priority: int = 0
 
 
 class Message(Record):
@@ -163,22 +182,39 @@ class Step(Record):
 
 Status = Literal["creating", "active", "completed", "error", "timeout"]
 
+# Which status may follow which. What the machine does by itself keeps to it, and so do commands.
+_CHANGES: dict[Status, frozenset[Status]] = {
+    "creating": frozenset({"active", "completed", "error", "timeout"}),
+    "active": frozenset({"completed", "error", "timeout"}),
+    "completed": frozenset({"active"}),
+    "error": frozenset({"active", "completed"}),
+    "timeout": frozenset({"active", "completed"}),
+}
+
+
+def may_change(before: Status, after: Status) -> bool:
+    """Whether a status may follow another; staying is no change and always allowed."""
+    return before == after or after in _CHANGES[before]
+
 
 def status(session: Session) -> Status:
     """The status as people see it, derived from phase and reason."""
     match session.phase:
-        case Starting() if session.thread is None:
-            return "creating"
-        case Starting() | Working() | Stopping():
-            return "active"
+        case Closed(reason="timeout"):
+            return "timeout"
         case Closed():
             return "completed"
-        case Resting(after="new"):
-            return "creating"
-        case Resting(after="failed"):
+        case Resting() if session.failures >= FAILED_TURNS:
             return "error"
-        case Resting():
+        case Starting() | Resting(after="new") if not session.begun and session.thread is None:
+            return "creating"
+        case Resting() | Starting() | Working() | Stopping():
             return "active"
+
+
+def urgency(session: Session) -> int:
+    """The place of its runs in the queue, lowest first: 1 urgent … 4 low. Without a priority it counts as medium."""
+    return session.priority or (session.issue.priority if session.issue else 0) or MEDIUM
 
 
 def live_turn(session: Session) -> Turn | None:

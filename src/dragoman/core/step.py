@@ -1,6 +1,7 @@
-"""THE machine: every transition of a session is decided by `step`, in four files of one thought each.
+"""THE machine: every transition of a session is decided by `step`, in five files of one thought each.
 
     step.py        what people do: they open, write, stop, withdraw
+    closing.py     how a session is over, and is reopened: by withdrawal, command or time
     turns.py       the life of a turn: it begins, is steered, is ended, settles
     running.py     news of the run under way
     answering.py   what OpenCode asks of people
@@ -30,14 +31,28 @@ taken for one that was written before a Stop.
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 from msgspec.structs import replace
 
 from dragoman.core import wording
 from dragoman.core.answering import answer_ask
+from dragoman.core.closing import close, keep_time, on_operator
 from dragoman.core.draft import Draft
-from dragoman.core.events import Event, Issue, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
+from dragoman.core.events import (
+    CompletionRequested,
+    Event,
+    Issue,
+    MessageAdded,
+    Prompt,
+    Prompted,
+    ReactivationRequested,
+    SessionExpired,
+    SessionOpened,
+    StatusRequested,
+    StopRequested,
+    Withdrawn,
+)
 from dragoman.core.limits import Rules
 from dragoman.core.running import on_run
 from dragoman.core.session import Closed, Resting, Session, Starting, Step, Stopping, Working, live_turn
@@ -74,11 +89,14 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
         case StopRequested():
             on_stop(draft, event)
         case Withdrawn(reason=reason):
-            on_withdrawn(draft, reason)
+            close(draft, reason)
+        case SessionExpired() | CompletionRequested() | ReactivationRequested() | StatusRequested() | MessageAdded():
+            on_operator(draft, event)
         case _:
             turn = live_turn(session)
             if turn is not None and turn.run == event.run:
                 on_run(draft, event)
+    keep_time(draft, session)
     return draft.step()
 
 
@@ -149,26 +167,6 @@ def on_stop(draft: Draft, event: StopRequested) -> None:
             draft.enter(replace(phase, by="person", dropped=phase.dropped + drop_late(draft)))
         case Starting() | Working():
             abort(draft, "person", dropped=drop_late(draft))
-        case _:
-            assert_never(phase)
-
-
-def on_withdrawn(
-    draft: Draft, reason: Literal["unassigned", "issue_completed", "issue_canceled", "app_revoked"]
-) -> None:
-    """The agent is no longer wanted here: what runs is ended, what waits is not begun."""
-    phase = draft.session.phase
-    waiting = len(draft.session.queued)
-    draft.change(queued=())
-    match phase:
-        case Resting() | Closed():
-            draft.enter(Closed(reason=reason))
-        case Starting() | Working():
-            draft.turn_with(giving_up=reason)
-            abort(draft, "withdrawn", dropped=waiting)
-        case Stopping(turn=turn):
-            ended = replace(turn, giving_up=reason)
-            draft.enter(replace(phase, turn=ended, by="withdrawn", dropped=phase.dropped + waiting))
         case _:
             assert_never(phase)
 

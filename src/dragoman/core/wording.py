@@ -159,8 +159,35 @@ def withdrawn(reason: str) -> str:
             return "The issue was completed, so I stopped. The work so far is kept."
         case "issue_canceled":
             return "The issue was canceled, so I stopped. The work so far is kept."
+        case "requested":
+            return (
+                "The session was completed from outside, so I stopped. The work so far is kept. Write to me to go on."
+            )
+        case "timeout":
+            return "The session was ended as timed out, so I stopped. The work so far is kept. Write to me to go on."
         case _:
             return "My access was revoked, so I stopped."
+
+
+def completed_line(reason: str) -> str:
+    """What the conversation keeps of a completion by command."""
+    return f"Session completed: {reason}" if reason else "Session completed"
+
+
+def timed_out_line(minutes: float) -> str:
+    """What the conversation keeps of a time-out."""
+    return f"Session timed out after {minutes:g} minutes"
+
+
+def failed_line(reason: str) -> str:
+    """What the conversation keeps of a status that was set to error by hand."""
+    return f"Session failed: {reason}" if reason else "Session failed"
+
+
+def failed_by_hand(reason: str) -> str:
+    """The final activity of a turn that somebody ended by setting the status to error."""
+    why = f": {one_line(reason, 300)}" if reason else ""
+    return f"The session was marked as failed from outside{why}. Work done so far is kept. Write to me to go on."
 
 
 def broke(outcome: Broke) -> str:

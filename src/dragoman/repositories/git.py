@@ -62,6 +62,7 @@ async def git(
     env_extra: Mapping[str, str] | None = None,
     ok_codes: Sequence[int] = (0,),
     keep_open: Sequence[int] = (),
+    stdin: int = asyncio.subprocess.DEVNULL,
 ) -> bytes:
     """Run git in `cwd` and give what it printed.
 
@@ -69,6 +70,7 @@ async def git(
     deadline_s  seconds; then git and all that it started are ended
     env_extra   added to the environment; values whose name has PASSWORD in it are masked in errors
     keep_open   descriptors that git inherits: a file lock stays held until git has ended, even if we are killed
+    stdin       an open file that git reads; nothing by default
     Raises      GitError; `retryable` says whether the same command may succeed later
     """
     extra = dict(env_extra or {})
@@ -81,7 +83,7 @@ async def git(
             *args,
             cwd=cwd,
             env=_environment() | extra,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,

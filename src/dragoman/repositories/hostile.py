@@ -31,6 +31,7 @@ from dragoman.repositories.naming import is_branch_name
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HEADS = "refs/heads/"
 _MAX_REF_FILE = 4096
+MOST_TIPS = 100
 _MAX_PACKED_REFS = 32 * 1024 * 1024
 
 
@@ -55,6 +56,33 @@ def read_tips(workspace: Path, branch: str) -> Tips:
         checked_out = head.removeprefix("ref: ").strip().removeprefix(_HEADS)
         at_head = _branch_tip(store, checked_out) if head.startswith("ref: refs/heads/") else None
     return Tips(at_head, _branch_tip(store, branch))
+
+
+def all_tips(workspace: Path) -> list[str]:
+    """What the local branches and the stash of a workspace point to, in the order of their names; MOST_TIPS at most.
+
+    Raises  GitError (not retryable) when `.git` is not the plain directory that we made
+    """
+    store = _plain_git_directory(workspace)
+    tips: dict[str, str] = {}
+    for line in (_read_small(store / "packed-refs", _MAX_PACKED_REFS) or "").splitlines():
+        commit, _, name = line.partition(" ")
+        if name.startswith(_HEADS) and _COMMIT.fullmatch(commit):
+            tips[name] = commit
+    pending = [store / "refs" / "heads"]
+    while pending and len(tips) < MOST_TIPS:
+        here = pending.pop()
+        if not _is_directory(here):
+            continue
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                elif _COMMIT.fullmatch(commit := (_read_small(Path(entry.path), _MAX_REF_FILE) or "").strip()):
+                    tips[os.path.relpath(entry.path, store)] = commit
+    stash = (_read_small(store / "refs" / "stash", _MAX_REF_FILE) or "").strip()
+    named = [tips[name] for name in sorted(tips)][:MOST_TIPS]
+    return [*named, stash] if _COMMIT.fullmatch(stash) else named
 
 
 def checked_objects(workspace: Path) -> Path:

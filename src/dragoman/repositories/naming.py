@@ -20,6 +20,9 @@ from dragoman.ids import SessionId
 MAX_BRANCH_BYTES = 200
 MAX_SLUG = 50
 
+CHECKPOINTS = "refs/dragoman/checkpoint/"
+RESCUES = "refs/dragoman/rescue/"
+
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _FORBIDDEN_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
@@ -58,14 +61,30 @@ def session_file(session: SessionId) -> str:
     return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def ref_file(ref: str) -> str:
+    """A file name for what we keep about a ref."""
+    return hashlib.sha256(ref.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def session_ref(session: SessionId) -> str:
     """The ref in the trusted repository that keeps a session's branch."""
-    name = (
-        session
-        if _PLAIN_ID.fullmatch(session)
-        else hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()
-    )
-    return f"refs/dragoman/session/{name}"
+    return f"refs/dragoman/session/{_ref_part(session)}"
+
+
+def checkpoint_ref(session: SessionId) -> str:
+    """The ref in the trusted repository that keeps the newest state of a session's workspace."""
+    return f"{CHECKPOINTS}{_ref_part(session)}"
+
+
+def rescue_ref(session: SessionId, issue_key: str | None) -> str:
+    """The ref in the trusted repository that keeps what a workspace held when it was removed."""
+    return f"{RESCUES}{slug(issue_key or '', default='no-issue')}/{_ref_part(session)}"
+
+
+def _ref_part(session: SessionId) -> str:
+    if _PLAIN_ID.fullmatch(session):
+        return session
+    return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_branch_name(name: str) -> bool:

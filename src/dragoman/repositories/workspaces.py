@@ -13,6 +13,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +42,7 @@ _LOCAL_CONFIG = f"""\
 \turl = {_ORIGIN_URL}
 """
 
-_ASIDE = "aside"  # under the trusted root: what is being made, locks, and the records of what was made
+ASIDE = "aside"  # under the trusted root: what is being made, locks, and the records of what was made
 
 
 class Workspace(Record):
@@ -94,13 +95,17 @@ async def ensure_workspace(
     if not is_branch_name(branch):
         raise Refusal(f"{branch!r} is no name for a branch.")
     deadline = Deadline(deadline_s)
-    places = _Places(trusted, root, session, issue_key)
+    places = Places(trusted, root, session, issue_key)
     async with file_lock(places.lock, deadline) as lock:
-        if (known := _find(places, trusted.name, session)) is not None:
+        if (known := find(places, trusted.name, session)) is not None:
             return known
         start = await _start(trusted, base, start_from, deadline)
         await asyncio.to_thread(shutil.rmtree, places.fresh, ignore_errors=True)
-        await _make(places.fresh, trusted, branch, start, deadline, lock)
+        await make_private(places.fresh, trusted, [start], deadline, lock)
+        await git(
+            "checkout", "--quiet", "--no-track", "-b", branch, start, "--",
+            cwd=places.fresh, deadline_s=deadline.left(), keep_open=(lock,),
+        )  # fmt: skip
         workspace = Workspace(
             repository=trusted.name,
             session=session,
@@ -109,8 +114,8 @@ async def ensure_workspace(
             base_commit=start,
             notes=await _notes(trusted, start, deadline),
         )
-        _write(places.record, workspace)
-        _move(places)
+        write_record(places.record, workspace)
+        move_into_place(places)
         return workspace
 
 
@@ -133,7 +138,7 @@ async def save_branch(
     if tips.head is None and tips.branch is None:
         return None
     objects = await asyncio.to_thread(checked_objects, directory)
-    readers = trusted.root / _ASIDE
+    readers = trusted.root / ASIDE
     readers.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reader-", dir=readers, ignore_cleanup_errors=True) as temporary:
         reader = Path(temporary) / "reader.git"
@@ -155,17 +160,18 @@ async def save_branch(
     return tips.head if chosen == "head" else tips.branch
 
 
-class _Places:
+class Places:
     """Where things of one session lie: the workspace itself, and what we keep about it where no agent looks."""
 
     def __init__(self, trusted: TrustedRepository, root: Path, session: SessionId, issue_key: str | None) -> None:
         self.root = root.absolute()
-        aside = trusted.root / _ASIDE / trusted.path.stem
+        aside = trusted.root / ASIDE / trusted.path.stem
         aside.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = session_file(session)
         self.lock = aside / f"{own}.lock"
         self.record = aside / f"{own}.json"
         self.fresh = aside / f"{own}.new"
+        self.gone = aside / f"{own}.gone"
         self.final = workspace_path(self.root, trusted.name, session, issue_key)
 
     def read_record(self) -> Workspace | None:
@@ -175,7 +181,7 @@ class _Places:
             return None
 
 
-def _find(places: _Places, repository: str, session: SessionId) -> Workspace | None:
+def find(places: Places, repository: str, session: SessionId) -> Workspace | None:
     """The workspace that stands at its place; None when there is none, or an empty directory."""
     known = places.read_record()
     # The issue may have got another key since (moved to another team): the record knows the name it was made under.
@@ -216,9 +222,10 @@ async def _start(trusted: TrustedRepository, base: str | None, start_from: str |
     return commit
 
 
-async def _make(
-    fresh: Path, trusted: TrustedRepository, branch: str, start: str, deadline: Deadline, lock: int
+async def make_private(
+    fresh: Path, trusted: TrustedRepository, commits: Sequence[str], deadline: Deadline, lock: int
 ) -> None:
+    """Make a repository that holds the remote's branches and `commits`, and nothing that leads back to ours."""
     # An empty template: no sample hooks, no info/exclude of this machine.
     await git(
         "init", "--quiet", "--template=", "--", str(fresh),
@@ -231,12 +238,8 @@ async def _make(
     await git(
         "-c", "fetch.unpackLimit=1",
         "fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules",
-        "--", str(trusted.path), "+refs/remotes/origin/*:refs/remotes/origin/*", start,
+        "--", str(trusted.path), "+refs/remotes/origin/*:refs/remotes/origin/*", *commits,
         cwd=fresh, deadline_s=deadline.left(), env_extra=LOCAL_ONLY, keep_open=(lock,),
-    )  # fmt: skip
-    await git(
-        "checkout", "--quiet", "--no-track", "-b", branch, start, "--",
-        cwd=fresh, deadline_s=deadline.left(), keep_open=(lock,),
     )  # fmt: skip
 
 
@@ -256,13 +259,13 @@ async def _notes(trusted: TrustedRepository, start: str, deadline: Deadline) -> 
     return tuple(notes)
 
 
-def _write(record: Path, workspace: Workspace) -> None:
+def write_record(record: Path, workspace: Workspace) -> None:
     unfinished = record.with_suffix(".json.part")
     unfinished.write_bytes(msgspec.json.encode(workspace))
     unfinished.replace(record)
 
 
-def _move(places: _Places) -> None:
+def move_into_place(places: Places) -> None:
     """Put a finished workspace in its place, which is empty or not there; nothing is ever overwritten."""
     folder = places.final.parent
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,124 @@
+"""Reads an agent's files: never through a link, never outside the workspace, while the agent may still be changing them.
+
+Every path is opened step by step from the workspace's own descriptor, each step refusing links. So a link that is put
+into the way between a look and a read leads nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dragoman.record import Record
+
+CHUNK = 1 << 20  # bytes
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Changed(Exception):
+    """A file was changed while it was read."""
+
+
+class Entry(Record):
+    """What lies at a path. `stamp` differs whenever the content may differ; `mode` is git's."""
+
+    mode: str
+    size: int
+    stamp: tuple[int, ...]
+
+
+def look(root: int, path: bytes) -> Entry | None:
+    """What is at `path` below the folder that `root` holds open; None for what git does not keep: folders, pipes."""
+    try:
+        with _parent(root, path) as (folder, name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    if stat.S_ISLNK(found.st_mode):
+        mode = "120000"
+    elif stat.S_ISREG(found.st_mode):
+        mode = "100755" if found.st_mode & stat.S_IXUSR else "100644"
+    else:
+        return None
+    stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode)
+    return Entry(mode=mode, size=found.st_size, stamp=stamp)
+
+
+def content(root: int, path: bytes, entry: Entry) -> Iterator[bytes]:
+    """The content in pieces: of a link, where it points. Raises Changed when it is not as `entry` says any more."""
+    try:
+        with _parent(root, path) as (folder, name):
+            if entry.mode == "120000":
+                target = os.readlink(name, dir_fd=folder)
+                if len(target) != entry.size:
+                    raise Changed
+                yield target
+                return
+            descriptor = os.open(name, _FILE, dir_fd=folder)
+    except OSError as error:
+        raise Changed from error
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        left = entry.size
+        while left and (piece := file.read(min(left, CHUNK))):
+            left -= len(piece)
+            yield piece
+        if left or file.read(1):
+            raise Changed
+
+
+def blob_id(root: int, path: bytes, entry: Entry) -> str:
+    """The id that git gives to this content. Raises Changed"""
+    digest = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
+    for piece in content(root, path, entry):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def files_below(root: int, folder: bytes, limit: int) -> Iterator[bytes]:
+    """Paths of everything in a repository that lies within the workspace, without what its own git keeps."""
+    pending = [folder.rstrip(b"/")]
+    count = 0
+    while pending and count < limit:
+        here = pending.pop()
+        with _parent(root, here + b"/.") as (opened, _), os.scandir(opened) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                if name.lower() == b".git":
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(here + b"/" + name)
+                else:
+                    count += 1
+                    yield here + b"/" + name
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[int]:
+    """Hold a folder open. Raises OSError, for a link too."""
+    descriptor = os.open(path, _FOLDER)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """The open folder that holds the last part of `path`."""
+    *folders, name = path.split(b"/")
+    opened = os.dup(root)
+    try:
+        for part in folders:
+            if part == b"..":
+                raise NotADirectoryError(path)
+            deeper = os.open(part, _FOLDER, dir_fd=opened)
+            os.close(opened)
+            opened = deeper
+        yield opened, name
+    finally:
+        os.close(opened)

@@ -171,7 +171,7 @@ async def test_a_crash_at_any_git_command_is_made_good_by_the_next_call(
     await _whole(desk)
 
 
-@pytest.mark.parametrize("step", ["_write", "move_into_place"])
+@pytest.mark.parametrize("step", ["write_record", "move_into_place"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_a_crash_around_the_last_steps_is_made_good_by_the_next_call(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, before: bool

@@ -30,6 +30,7 @@ from dragoman.repositories.naming import is_branch_name
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HEADS = "refs/heads/"
+_STASH = "refs/stash"
 _MAX_REF_FILE = 4096
 MOST_TIPS = 100
 _MAX_PACKED_REFS = 32 * 1024 * 1024
@@ -59,7 +60,7 @@ def read_tips(workspace: Path, branch: str) -> Tips:
 
 
 def all_tips(workspace: Path) -> list[str]:
-    """What the local branches and the stash of a workspace point to, in the order of their names; MOST_TIPS at most.
+    """What the local branches and the stash of a workspace point to, the stash first; MOST_TIPS at most.
 
     Raises  GitError (not retryable) when `.git` is not the plain directory that we made
     """
@@ -67,7 +68,7 @@ def all_tips(workspace: Path) -> list[str]:
     tips: dict[str, str] = {}
     for line in (_read_small(store / "packed-refs", _MAX_PACKED_REFS) or "").splitlines():
         commit, _, name = line.partition(" ")
-        if name.startswith(_HEADS) and _COMMIT.fullmatch(commit):
+        if name.startswith((_HEADS, _STASH)) and _COMMIT.fullmatch(commit):
             tips[name] = commit
     pending = [store / "refs" / "heads"]
     while pending and len(tips) < MOST_TIPS:
@@ -80,9 +81,9 @@ def all_tips(workspace: Path) -> list[str]:
                     pending.append(Path(entry.path))
                 elif _COMMIT.fullmatch(commit := (_read_small(Path(entry.path), _MAX_REF_FILE) or "").strip()):
                     tips[os.path.relpath(entry.path, store)] = commit
-    stash = (_read_small(store / "refs" / "stash", _MAX_REF_FILE) or "").strip()
-    named = [tips[name] for name in sorted(tips)][:MOST_TIPS]
-    return [*named, stash] if _COMMIT.fullmatch(stash) else named
+    if _COMMIT.fullmatch(stash := (_read_small(store / _STASH, _MAX_REF_FILE) or "").strip()):
+        tips[_STASH] = stash
+    return [tips[name] for name in sorted(tips, reverse=True)][:MOST_TIPS]  # the stash first
 
 
 def checked_objects(workspace: Path) -> Path:

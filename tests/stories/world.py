@@ -143,7 +143,7 @@ class Stage:
         async def done() -> bool:
             return any("effect.done" in line and effect in line for line in self.logged().splitlines())
 
-        await self._until_known(done, f"the doing of {effect}")
+        await self.until_known(done, f"the doing of {effect}")
 
     async def until_heard(self, session: str, kind: str, count: int = 1) -> None:
         """Wait until the machine has heard that many events of a kind in a session."""
@@ -152,7 +152,7 @@ class Stage:
             journal = await self._here.ledger.read(read.journal, SessionId(session))
             return sum(line.kind == kind for line in journal) >= count
 
-        await self._until_known(heard, f"{kind} (number {count})")
+        await self.until_known(heard, f"{kind} (number {count})")
 
     async def quiet(self) -> None:
         """Wait until nothing waits to be done any more, timers aside."""
@@ -161,9 +161,9 @@ class Stage:
             return not await self._here.ledger.read(unfinished)
 
         await self.until_delivered()
-        await self._until_known(done, "silence")
+        await self.until_known(done, "silence")
 
-    async def _until_known(self, known: Callable[[], Awaitable[bool]], what: str) -> None:
+    async def until_known(self, known: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait for what has to be asked for: the ledger and the log wake nobody."""
         try:
             async with asyncio.timeout(DEADLINE_S):

@@ -145,6 +145,7 @@ def _shown(details: Details) -> list[str]:
         f"Session  {one.id}",
         f"Issue    {_issue(session)}",
         f"Status   {one.status} ({_phase(session)})",
+        f"Changes  {', '.join(f'{change.status} {_at(change.at):%m-%d %H:%M:%S}' for change in details.statuses)}",
         f"Opened   {_at(one.created_at):%Y-%m-%d %H:%M:%S}, last moved {_ago(time.time() - one.updated_at)}",
     ]
     if session.workspace is not None:

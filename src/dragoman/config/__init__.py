@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from dragoman.config import catalogue as names
 from dragoman.config import table
 from dragoman.config.settings import LIVE, LedgerPlace, Settings, credentials, names_of
@@ -74,7 +76,7 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
         agent_mode=read(names.LINEAR_AGENT_MODE),
         agent_name=read(names.LINEAR_AGENT_NAME),
         repositories=file.repositories,
-        rules=file.rules,
+        rules=_rules(sources, file.rules),
         pass_env=file.pass_env,
         config_file=config_file,
         private_files=(sources.folder / DOTENV, config_file),
@@ -103,11 +105,20 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
 def load_rules(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Rules:
     """Read only the rules of a session's life, as the file has them now; what is wrong with it is left out."""
     sources = _open(environment, folder)
-    return table.read(sources, sources.folder).rules
+    return _rules(sources, table.read(sources, sources.folder).rules)
 
 
 def _open(environment: Mapping[str, str] | None, folder: Path | None) -> Sources:
     return Sources(os.environ if environment is None else environment, folder or Path.cwd())
+
+
+def _rules(sources: Sources, rules: Rules) -> Rules:
+    """Those of the file, with what has a name of its own."""
+    return replace(
+        rules,
+        timeout_s=sources.read(names.SESSION_TIMEOUT_MINUTES) * 60.0,
+        max_messages=sources.read(names.SESSION_MAX_MESSAGES),
+    )
 
 
 def _places(sources: Sources) -> tuple[Path, str, str]:

@@ -234,6 +234,7 @@ SESSION_TIMEOUT_MINUTES = _number(
     default=30,
     unit="minutes",
     most=A_YEAR,
+    live=True,
 )
 SESSION_MAX_MESSAGES = _number(
     "SESSION_MAX_MESSAGES",
@@ -241,6 +242,7 @@ SESSION_MAX_MESSAGES = _number(
     "After this many messages a session goes on in a fresh agent thread that starts from a summary",
     default=50,
     unit="messages",
+    live=True,
 )
 SESSION_CLEANUP_INTERVAL_MINUTES = _number(
     "SESSION_CLEANUP_INTERVAL_MINUTES",
@@ -249,6 +251,7 @@ SESSION_CLEANUP_INTERVAL_MINUTES = _number(
     default=5,
     unit="minutes",
     most=A_YEAR,
+    live=True,
 )
 MAX_CONCURRENT_SESSIONS = _number(
     "MAX_CONCURRENT_SESSIONS",

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,6 +22,9 @@ from dragoman.repositories.configured import Repository, choose_default, problem
 DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
 _PARTS = ("repositories", "session", "opencode")
+
+# Rules that have a name in the environment: one place for each thing.
+_NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSION_MAX_MESSAGES"}
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
@@ -116,6 +119,8 @@ class _Reader:
         return str(local.resolve()) if "://" not in url and local.is_dir() else url
 
     def _rules(self, row: Any) -> Rules:
+        for name in sorted(_NAMED.keys() & row.keys() if isinstance(row, dict) else ()):
+            self._note(f"[session] {name} is set by {_NAMED[name]}, not here", where="[session]", key=name)
         rules = self._record("[session]", row, Rules, '[session] while_busy = "queue"') or Rules()
         for name in Rules.__struct_fields__:
             value = getattr(rules, name)

@@ -25,6 +25,7 @@ FLEETING_S = 20.0  # an ephemeral activity that is later than this is not worth 
 ERROR_LIMIT = 2_000  # characters of an error that are kept
 
 _SQL = queries.load("effects")
+_JOB_FORWARD = _SQL["job_forward"]
 _INSERT, _JOB_WAITS, _CLAIM, _END = _SQL["insert"], _SQL["job_waits"], _SQL["claim"], _SQL["end"]
 _ADVANCE, _DROP_FLEETING, _RETRY, _RENEW = _SQL["advance"], _SQL["drop_fleeting"], _SQL["retry"], _SQL["renew"]
 _RELEASE_HOST, _NEXT_DUE = _SQL["release_host"], _SQL["next_due"]
@@ -71,10 +72,14 @@ def insert(tx: Tx, session: Session, effects: Sequence[Effect]) -> int:
 
 
 def insert_job(tx: Tx, job: Job, *, after_s: float = 0.0) -> bool:
-    """Queue a job unless one of its name is waiting or under way; return whether it was queued."""
-    if tx.execute(_JOB_WAITS, (job.name,)).fetchone():
-        return False
+    """Queue a job unless one of its name is waiting or under way; return whether it was queued.
+
+    One that waits longer than it would now comes forward.
+    """
     due_at = tx.now + after_s
+    if tx.execute(_JOB_WAITS, (job.name,)).fetchone():
+        tx.execute(_JOB_FORWARD, (due_at, job.name, due_at))
+        return False
     tx.execute(_INSERT, (None, None, ANY_HOST, "system", job.name, tx.now, due_at, None, encode(job), None, None))
     tx.wake("system")
     return True

@@ -45,6 +45,13 @@ class JournalLine(Record):
     body: str
 
 
+class StatusChange(Record):
+    """A session got a status at a moment, in seconds since the epoch."""
+
+    at: float
+    status: Status
+
+
 class Line(Record):
     """A line of a conversation; see core.session.Message."""
 
@@ -83,6 +90,7 @@ class Details(Record):
     journal: tuple[JournalLine, ...]
     messages: tuple[Line, ...]
     effects: tuple[EffectLine, ...]
+    statuses: tuple[StatusChange, ...] = ()
 
 
 class Stats(Record, omit_defaults=False):
@@ -131,6 +139,12 @@ def ids_beginning(tx: Tx, prefix: str, limit: int = 10) -> list[SessionId]:
     return [SessionId(id_) for (id_,) in tx.execute(_SQL["ids_beginning"], (prefix, prefix, limit)).fetchall()]
 
 
+def status_changes(tx: Tx, session: SessionId) -> list[StatusChange]:
+    """When a session got each of its statuses, oldest first."""
+    rows = tx.execute(_SQL["status_changes"], (session, session)).fetchall()
+    return [StatusChange(at=at, status=status) for at, status in rows]
+
+
 def details(tx: Tx, session: SessionId) -> Details | None:
     """One session with its newest LINES of everything; unfinished effects only."""
     row = tx.execute(_SQL["session"], (session,)).fetchone()
@@ -142,6 +156,7 @@ def details(tx: Tx, session: SessionId) -> Details | None:
         journal=tuple(journal(tx, session)),
         messages=tuple(conversation(tx, session)),
         effects=tuple(_effect_line(one) for one in tx.execute(_SQL["waiting_effects"], (session, LINES)).fetchall()),
+        statuses=tuple(status_changes(tx, session)),
     )
 
 

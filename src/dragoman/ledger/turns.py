@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dragoman.core.events import Event
+from dragoman.core.events import Event, SessionExpired
 from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
@@ -20,6 +20,7 @@ from dragoman.record import Record
 
 _SQL = queries.load("turns")
 _REMEMBER, _LOAD, _OPEN, _STORE = _SQL["remember"], _SQL["load"], _SQL["open"], _SQL["store"]
+_CHANGE_STATUS, _EXPIRED = _SQL["change_status"], _SQL["expired"]
 _STORE_BODY, _NOTE, _SAY, _LOG_DELIVERY = _SQL["store_body"], _SQL["note"], _SQL["say"], _SQL["log_delivery"]
 
 StepFunction = Callable[[Session, Event, float], Step]
@@ -103,6 +104,13 @@ def finish_with(
     return receive(tx, claimed.session, event, keys=keys, at=at, turn_of=turn_of)
 
 
+def expire(tx: Tx, limit: int, *, turn_of: StepFunction = step) -> list[Outcome]:
+    """Tell sessions that their time is over, at most `limit` of them; what became of those that changed."""
+    rows = tx.execute(_EXPIRED, (tx.now, limit)).fetchall()
+    told = [receive(tx, SessionId(id_), SessionExpired(), turn_of=turn_of) for (id_,) in rows]
+    return [outcome for outcome in told if outcome.session is not None and not outcome.session.expires_at]
+
+
 def log_delivery(tx: Tx, delivery: Delivery, verdict: str) -> None:
     """Note what became of a delivery: also of those that never became an event."""
     row = (delivery.key, delivery.kind, delivery.action, delivery.organization, delivery.session, verdict)
@@ -162,6 +170,8 @@ def _was_seen(tx: Tx, keys: Sequence[str]) -> bool:
 
 def _open(tx: Tx, session: Session) -> None:
     tx.execute(_OPEN, (session.id, session.organization, *_searched(session), tx.now, tx.now, encode(session)))
+    if (now_is := status(session)) != "creating":
+        tx.execute(_CHANGE_STATUS, (session.id, tx.now, now_is, session.id))
 
 
 def _store(tx: Tx, before: Session, after: Session) -> None:
@@ -172,6 +182,8 @@ def _store(tx: Tx, before: Session, after: Session) -> None:
         tx.execute(_STORE_BODY, (tx.now, encode(after), after.id))
     else:
         tx.execute(_STORE, (*searched, tx.now, encode(after), after.id))
+        if (now_is := status(after)) != status(before):
+            tx.execute(_CHANGE_STATUS, (after.id, tx.now, now_is, after.id))
 
 
 def _searched(session: Session) -> tuple[Value, ...]:
@@ -183,4 +195,5 @@ def _searched(session: Session) -> tuple[Value, ...]:
         status(session),
         type(session.phase).__name__,
         int(live_turn(session) is not None),
+        session.expires_at or None,
     )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core import step as machine
-from dragoman.core.events import AgentEvent, Event, SessionOpened
+from dragoman.core.events import AgentEvent, Event, SessionExpired, SessionOpened
 from dragoman.core.limits import Rules
 from dragoman.core.session import Session, Step
 from dragoman.ids import HostId, OrganizationId, SessionId
@@ -26,6 +26,7 @@ from dragoman.ledger.tx import Tx
 
 HOUR_S = 3600.0
 CALM_S = 0.05  # so long after the last of a flood
+EXPIRED_AT_ONCE = 50  # sessions that time out in one transaction: other turns come in between
 FLOOD = 8  # deliveries under way at a time; at 200 a second there are two or three
 _log = logs.get("engine")
 
@@ -112,6 +113,15 @@ class Engine:
 
         for (_, fact), outcome in zip(facts, await self.ledger.turn(hear), strict=True):
             self._told(fact, outcome)
+
+    async def expire(self) -> int:
+        """Tell every session whose time is over, some in each transaction; how many timed out."""
+        timed_out = 0
+        while outcomes := await self.ledger.turn(turns.expire, EXPIRED_AT_ONCE, turn_of=self._step):
+            timed_out += len(outcomes)
+            for outcome in outcomes:
+                self._told(SessionExpired(), outcome)
+        return timed_out
 
     async def finish(self, claimed: Claimed, event: Event | None) -> bool:
         """End an effect, together with what it brought; False when somebody else holds it by now."""

@@ -38,7 +38,6 @@ from dragoman.runtime.tenant import Tenant
 from dragoman.runtime.workers import Perform, Recurs, Workers
 
 BEAT_S = 10.0
-CLEANUP_S = 3_600.0
 # What SIGTERM leaves us, ten seconds in all; the doors close meanwhile (web.asgi: 7 s at most).
 STOP_S = 2.5  # for what is under way
 OPENCODE_S = 3.5  # for OpenCode to end
@@ -196,6 +195,10 @@ class Service:
         self.desk.serve(settings.repositories)
         self._agent.limit(settings.max_concurrent_sessions)
 
+    @property
+    def _cleanup_s(self) -> float:
+        return self.settings.session_cleanup_interval_minutes * 60.0
+
     # ── putting together ─────────────────────────────────────────────────
     async def _open_ledger(self) -> None:
         """Open it; what the process before us had under way falls due at once."""
@@ -203,7 +206,7 @@ class Service:
         self.ledger = await SqliteLedger.open(self.settings.ledger_url)
         try:
             await self.ledger.turn(effects.release_host, self.host)
-            await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=CLEANUP_S)
+            await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=self._cleanup_s)
             self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
         except BaseException:
             await self.ledger.close()
@@ -270,12 +273,13 @@ class Service:
         return event
 
     async def _job(self, claimed: Claimed) -> Event | None:
-        """What has to be done now and then: the ledger forgets what is old, batch by batch, turns in between."""
+        """What has to be done now and then: sessions time out, and the ledger forgets what is old, batch by batch."""
+        timed_out = await self.engine.expire()
         removed = 0
         while batch := await self.ledger.turn(cleanup.cleanup, self.settings.rules.retention_days):
             removed += batch
-        _log.info("cleanup.done", removed=removed)
-        raise Recurs(CLEANUP_S)
+        _log.info("cleanup.done", timed_out=timed_out, removed=removed)
+        raise Recurs(self._cleanup_s)
 
 
 async def _timer(claimed: Claimed) -> Event | None:

@@ -8,6 +8,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
 -- Whether a job of this kind is still to be done.
 SELECT 1 FROM effects WHERE pool = 'system' AND host = '' AND head = 1 AND kind = ? LIMIT 1;
 
+-- name: job_forward
+-- A job that waits need not wait longer than this.
+UPDATE effects SET due_at = ? WHERE pool = 'system' AND host = '' AND head = 1 AND kind = ? AND claim IS NULL AND due_at > ?;
+
 -- name: claim
 -- Take the heads that are due, longest waiting first; due_at becomes the end of the claim.
 UPDATE effects SET claim = ?, claimed_by = ?, due_at = ?, attempts = attempts + 1

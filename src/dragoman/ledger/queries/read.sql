@@ -36,6 +36,13 @@ FROM effects WHERE session = ? AND done_at IS NULL AND (lane IS NOT NULL OR head
 SELECT n, lane, pool, kind, created_at, due_at, head, attempts, 0, outcome, error
 FROM effects WHERE done_at IS NOT NULL AND outcome = 'parked' ORDER BY done_at DESC LIMIT ?;
 
+-- name: status_changes
+-- When a session got each of its statuses, oldest first.
+SELECT at, status FROM (
+  SELECT 0 AS n, created_at AS at, 'creating' AS status FROM sessions WHERE id = ?
+  UNION ALL SELECT n, at, status FROM status_changes WHERE session = ?
+) AS changes ORDER BY n;
+
 -- name: statuses
 -- How many sessions have each status.
 SELECT status, count(*) FROM sessions GROUP BY status;

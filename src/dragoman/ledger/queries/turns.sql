@@ -8,18 +8,28 @@ SELECT body FROM sessions WHERE id = ?;
 
 -- name: open
 -- A session that was not there.
-INSERT INTO sessions (id, organization, host, issue, issue_key, status, phase, live, created_at, updated_at, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO sessions
+  (id, organization, host, issue, issue_key, status, phase, live, expires_at, created_at, updated_at, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: store
 -- A session of which something changed that is searched for.
 UPDATE sessions
-SET host = ?, issue = ?, issue_key = ?, status = ?, phase = ?, live = ?, updated_at = ?, body = ?
+SET host = ?, issue = ?, issue_key = ?, status = ?, phase = ?, live = ?, expires_at = ?, updated_at = ?, body = ?
 WHERE id = ?;
 
 -- name: store_body
 -- A session of which nothing changed that is searched for: leaves the indexes alone.
 UPDATE sessions SET updated_at = ?, body = ? WHERE id = ?;
+
+-- name: change_status
+-- The status has changed.
+INSERT INTO status_changes (session, n, at, status)
+SELECT ?, coalesce(max(n), 0) + 1, ?, ? FROM status_changes WHERE session = ?;
+
+-- name: expired
+-- Sessions whose time is over, longest first.
+SELECT id FROM sessions WHERE expires_at <= ? ORDER BY expires_at LIMIT ?;
 
 -- name: note
 -- One line of the journal.

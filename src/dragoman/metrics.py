@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 LAG_LOOK_S = 1.0
@@ -24,6 +24,7 @@ class Metrics:
     ack            from a webhook's arrival until its answer
     first_thought  from a prompt's arrival until Linear had the first activity of its turn
     turn           from a prompt's arrival until its turn was over
+    refused        webhooks that were turned away, by reason: they never reach the ledger
     loop_lag       how much later than wanted the event loop came back
     """
 
@@ -52,6 +53,12 @@ class Metrics:
             "How much later than wanted the event loop came back, looked at every second.",
             registry=self.registry,
             buckets=_LAG_S,
+        )
+        self.refused = Counter(
+            "dragoman_webhooks_refused",
+            "Webhooks that were turned away: signature, age, shape.",
+            ("reason",),
+            registry=self.registry,
         )
         ProcessCollector(registry=self.registry)  # process_resident_memory_bytes and its like
 

@@ -29,6 +29,7 @@ from dragoman.core.events import (
     QuestionAsked,
     ReactivationRequested,
     Reasoned,
+    RequestRefused,
     RunAborted,
     RunFailed,
     RunInterrupted,
@@ -112,6 +113,14 @@ todos = st.lists(
 ).map(tuple)
 writes = st.builds(Prompted, prompt=prompts, issue=issues)
 stops = st.builds(StopRequested, sent_at=ages)
+refusals = st.builds(
+    RequestRefused,
+    deed=st.sampled_from(["start", "answer", "approve", "stop"]),
+    reason=st.sampled_from(["nobody", "user", "team", "rule", "person_pace"]),
+    person=st.sampled_from([a_person(), None]),
+    silent=st.booleans(),
+    issue=issues,
+)
 begins = st.one_of(
     st.builds(IssueRead, run=runs, issue=issues),
     st.builds(
@@ -172,6 +181,7 @@ move = st.one_of(
     writes,
     writes,
     stops,
+    refusals,
     begins,
     begins,
     ends,

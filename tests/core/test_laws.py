@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
 
-from dragoman.core.activities import Activity, Elicitation, is_final
+from dragoman.core.activities import Activity, Elicitation, Response, is_final
 from dragoman.core.effects import AnswerPermission, AnswerQuestion, Effect, Post, ReadIssue, Remind, StartRun, SteerRun
 from dragoman.core.events import (
     Answered,
@@ -18,6 +19,7 @@ from dragoman.core.events import (
     IssueRead,
     OperatorEvent,
     Prompted,
+    RequestRefused,
     RunSettled,
     RunStarted,
     SessionOpened,
@@ -86,6 +88,9 @@ class Observer:
         assert after.messages == len(story.messages)
         if isinstance(after.phase, Resting | Closed):
             assert not after.queued, "no prompt is queued while resting"
+        if isinstance(event, RequestRefused):
+            a_refusal_is_one_reply_and_changes_nothing(before, event, after, effects)
+            effects = without_what_a_refusal_says(before, effects)
         if isinstance(event, SessionOpened | Prompted):
             every_prompt_is_acknowledged(before, event, after, effects)
         self.ids_and_finals(effects, after)
@@ -170,6 +175,27 @@ def every_prompt_is_acknowledged(
             assert answered or len(_turn(after).held) > len(turn.held)
         case _:
             assert any(isinstance(effect, Post) for effect in effects)
+
+
+def a_refusal_is_one_reply_and_changes_nothing(
+    before: Session, event: RequestRefused, after: Session, effects: tuple[Effect, ...]
+) -> None:
+    assert all(isinstance(effect, Post) for effect in effects), "nothing is done but to say so"
+    said = [effect.activity for effect in effects if isinstance(effect, Post)]
+    replies = [activity for activity in said if isinstance(activity, Response)]
+    assert len(replies) == (0 if event.silent else 1)
+    if _open(before) is not None and replies:
+        assert isinstance(said[-1], Elicitation), "the question that the reply dismissed is there again"
+    was, now = live_turn(before), live_turn(after)
+    assert was is None or now is not None
+    if was is not None and now is not None:
+        assert replace(now, told=was.told) == was, "the turn of somebody else goes on as it was"
+        assert _asks(after) == _asks(before)
+        assert after.queued == before.queued
+
+
+def without_what_a_refusal_says(before: Session, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
+    return () if live_turn(before) is not None else effects
 
 
 def after_stop_nothing_but_the_end(before: Session, after: Session, effects: tuple[Effect, ...]) -> None:

@@ -104,7 +104,7 @@ async def test_what_only_the_ledger_knows_is_gathered_in_the_same_transaction(
 ) -> None:
     issue = an_issue()
 
-    def crowd(tx: Tx, event: Event) -> Event:
+    def crowd(tx: Tx, _session: Session, event: Event) -> Event:
         assert isinstance(event, SessionOpened)
         return replace(event, crowd=1 + read.count_sessions(tx, issue.id, tx.now - 3600))
 

@@ -10,14 +10,17 @@ from dragoman.ledger import read
 from dragoman.ledger.tx import Tx
 from dragoman.sim.records import Activity
 
+TOLD_MOST = 50  # thoughts of our own in one turn of a story
+
 
 def wrong_with(session: Session, rows: Sequence[Activity]) -> list[str]:
     """What is wrong with what people saw of a session.
 
     rows  all activities of the agent, those that have vanished included
     """
-    finals = [row.id for row in rows if row.kind in ("response", "error")]
     ended = session.turns - (live_turn(session) is not None)
+    rows = [row for row in rows if not is_refusal(session, row)]
+    finals = [row.id for row in rows if row.kind in ("response", "error")]
     problems = []
     if finals != [activity_id(session.id, number) for number in range(1, ended + 1)]:
         problems.append(f"{session.id}: {len(finals)} finals for {ended} turns that ended")
@@ -30,6 +33,13 @@ def wrong_with(session: Session, rows: Sequence[Activity]) -> list[str]:
         elif not begun:
             problems.append(f"{session.id}: after a final came {row.kind} “{said(row)[:80]}”")
     return problems + [f"{session.id}: a blank {row.kind}" for row in rows if not said(row).strip()]
+
+
+def is_refusal(session: Session, row: Activity) -> bool:
+    """Whether it answers somebody who might not do something, while the turn of somebody else went on."""
+    stages = (f"refused:told:{number}" for number in range(1, TOLD_MOST))
+    known = {activity_id(session.id, turn, stage) for stage in stages for turn in range(1, session.turns + 1)}
+    return row.kind == "response" and row.id in known
 
 
 def said(row: Activity) -> str:

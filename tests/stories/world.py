@@ -51,6 +51,7 @@ class Stage:
     apart     the service runs as a process of its own, which can be killed
     opencode  whether OpenCode is there from the start
     settings  environment variables besides the usual ones
+    access    what stands under [access] in the configuration file
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Stage:
         apart: bool = False,
         opencode: bool = True,
         settings: Mapping[str, str] | None = None,
+        access: str = "",
     ) -> None:
         self.folder = folder
         self.linear = Simulator(access_token=f"{CANARY}-linear", secret=f"{CANARY}-webhook", retry_scale=0.001)
@@ -78,6 +80,7 @@ class Stage:
         self._apart = apart
         self._opencode = opencode
         self._settings = dict(settings or {})
+        self._access = access
         self._door: HttpServer | None = None
         self._woken = asyncio.Event()
         self._log_file = folder / "service.log"
@@ -304,7 +307,9 @@ class Stage:
         self._port = free_port("127.0.0.1")
         rules = "\n".join(f"{name} = {json.dumps(value)}" for name, value in self._rules.items())
         repository = f'[[repositories]]\nname = "acme/shop"\nurl = {json.dumps(str(self._upstream))}\ndefault = true\n'
-        (self.folder / "dragoman.toml").write_text(f"{repository}\n[session]\n{rules}\n", encoding="utf-8")
+        (self.folder / "dragoman.toml").write_text(
+            f"{repository}\n[session]\n{rules}\n[access]\n{self._access}\n", encoding="utf-8"
+        )
         await self.linear.__aenter__()
         self.world.watch(lambda _: self.wake())
         self.linear.set_webhook_url(f"http://127.0.0.1:{self._port}/webhooks/linear")

@@ -13,16 +13,19 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from dragoman import config
+from dragoman.core.access import Policy
 from dragoman.core.events import SessionOpened
+from dragoman.core.pace import Paces
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
+from dragoman.runtime.gate import Gate
 from dragoman.runtime.service import Service
 from dragoman.web import metrics
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 from dragoman.web.stats import is_loopback
 from tests.builders import a_prompt
-from tests.web.sockets import get
+from tests.web.sockets import ask, get, request
 
 
 @pytest.fixture
@@ -75,6 +78,17 @@ async def test_what_is_away_is_told_and_what_waits_is_counted(service: Service, 
     assert numbers["dragoman_sessions:timeout"] == 0
     assert numbers["dragoman_effect_age_seconds:linear"] >= 0
     assert numbers["process_resident_memory_bytes"] > 0
+
+
+async def test_refused_signatures_and_refused_people_are_counted(service: Service, url: str) -> None:
+    for _ in range(3):
+        assert (await ask(url, request(b"{}", signature="0" * 64))).status == 401
+    service.engine.gate = Gate(Policy(users=("somebody else",)), Paces())
+    await service.engine.receive(SessionId("one"), OrganizationId("acme"), SessionOpened(issue=None, prompt=a_prompt()))
+    numbers = await scraped(url)
+    assert numbers["dragoman_webhooks_refused_total:BadSignature"] == 3
+    assert numbers["dragoman_decisions_total:start:user"] == 1
+    assert numbers["dragoman_turns_total:refused"] == 1
 
 
 async def test_a_ledger_that_cannot_be_read_leaves_its_numbers_out(

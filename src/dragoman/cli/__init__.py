@@ -11,6 +11,7 @@ import dragoman
 
 # verb -> module; imported only when it is used, so that `--help` stays quick
 _VERBS: Mapping[str, str] = {
+    "audit": "dragoman.cli.audit",
     "demo": "dragoman.cli.demo",
     "replay": "dragoman.cli.replay",
     "serve": "dragoman.cli.serve",
@@ -18,6 +19,7 @@ _VERBS: Mapping[str, str] = {
     "stats": "dragoman.cli.stats",
 }
 _HELP: Mapping[str, str] = {
+    "audit": "Who did what and whether they might; verify the trail.",
     "demo": "Try it: a pretend Linear, the real OpenCode, no account.",
     "replay": "Play an exported session again, decision by decision.",
     "serve": "Run the service between Linear and OpenCode.",

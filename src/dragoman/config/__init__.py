@@ -20,6 +20,7 @@ from dragoman.config.settings import LIVE, LedgerPlace, Settings, credentials, n
 from dragoman.config.sources import DOTENV, Sources
 from dragoman.config.values import REDIS
 from dragoman.core.limits import Rules
+from dragoman.core.pace import Paces
 
 SHORTEST_RETENTION_DAYS = 8  # Linear repeats a delivery for hours, and people may send one again for a week
 
@@ -77,6 +78,10 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
         agent_name=read(names.LINEAR_AGENT_NAME),
         repositories=file.repositories,
         rules=_rules(sources, file.rules),
+        access=file.access,
+        paces=Paces(
+            person=read(names.SESSION_MAX_PER_USER_MINUTE), organization=read(names.SESSION_MAX_PER_ORGANIZATION_MINUTE)
+        ),
         pass_env=file.pass_env,
         config_file=config_file,
         private_files=(sources.folder / DOTENV, config_file),

@@ -272,6 +272,28 @@ SESSION_MAX_PER_ISSUE_HOUR = _number(
     live=True,
     fields=("max_per_issue_hour",),
 )
+SESSION_MAX_PER_USER_MINUTE = _number(
+    "SESSION_MAX_PER_USER_MINUTE",
+    "Access",
+    "Messages of one person within a minute; Stop does not count; 0 = no limit",
+    default=60,
+    unit="messages a minute",
+    least=0,
+    meaning=" (no limit)",
+    live=True,
+    fields=("paces",),
+)
+SESSION_MAX_PER_ORGANIZATION_MINUTE = _number(
+    "SESSION_MAX_PER_ORGANIZATION_MINUTE",
+    "Access",
+    "Messages of a whole organization within a minute; 0 = no limit",
+    default=600,
+    unit="messages a minute",
+    least=0,
+    meaning=" (no limit)",
+    live=True,
+    fields=("paces",),
+)
 SESSION_CACHE_SIZE = _number(
     "SESSION_CACHE_SIZE",
     "Sessions",
@@ -322,13 +344,15 @@ ENABLE_SESSION_PERSISTENCE = _switch(
 SESSION_REQUIRE_AUTH = _switch(
     "SESSION_REQUIRE_AUTH",
     "Access",
-    "Take requests only from known people, those of the allowed users and teams when lists are set",
+    "Refuse what comes from no identified person, such as an automation or another agent",
     default="false",
+    live=True,
 )
 SESSION_ALLOWED_USERS = Setting(
     name="SESSION_ALLOWED_USERS",
     group="Access",
-    about="Who may start sessions: user ids or e-mails, separated by commas",
+    about="Who may do anything at all: user ids or e-mails, separated by commas",
+    live=True,
     kind="list",
     parser=_always(values.names),
     absent="everybody",
@@ -337,7 +361,8 @@ SESSION_ALLOWED_USERS = Setting(
 SESSION_ALLOWED_TEAMS = Setting(
     name="SESSION_ALLOWED_TEAMS",
     group="Access",
-    about="In which teams sessions may start: team ids or keys, separated by commas",
+    about="On issues of which teams: team ids or keys, separated by commas",
+    live=True,
     kind="list",
     parser=_always(values.names),
     absent="all",

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from dragoman import logs
 from dragoman.config import catalogue
+from dragoman.core.access import Policy
 from dragoman.core.limits import Rules
+from dragoman.core.pace import Paces
 from dragoman.record import Record
 from dragoman.repositories.configured import Repository
 
@@ -42,6 +46,7 @@ class Settings(Record):
     session_allowed_teams  ids or keys; empty = all
     max_concurrent_sessions  live runs at a time
     max_per_issue_hour     sessions of one issue within an hour; 0 = no cap
+    paces                  messages a minute of one person and of one organization
     host, port             where to listen; port 0 = a free one
     public_url             where people reach this service; empty = no links
     data_dir               absolute; ours alone
@@ -52,6 +57,7 @@ class Settings(Record):
     agent_name             what people call the agent
     repositories           one of them is the default
     rules                  limits of a session's life
+    access                 what the file says of who may do what; `policy` is all that is set of it
     pass_env               names of variables of our environment that the managed server gets (a provider's key)
     config_file            the TOML file, whether it is there or not
     private_files          where settings stand, secrets among them: agents must not see these files
@@ -97,10 +103,22 @@ class Settings(Record):
     config_file: Path
     repositories: tuple[Repository, ...]
     rules: Rules = Rules()
+    access: Policy = Policy()
+    paces: Paces = Paces()
     pass_env: tuple[str, ...] = ()
     private_files: tuple[Path, ...] = ()
     secret_folders: tuple[Path, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    @property
+    def policy(self) -> Policy:
+        """Who may do what."""
+        return replace(
+            self.access,
+            require_person=self.session_require_auth,
+            users=self.session_allowed_users,
+            teams=self.session_allowed_teams,
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """Every value that must not be seen."""
@@ -158,9 +176,14 @@ def credentials(url: str) -> tuple[str, ...]:
 
 
 # What a running service takes up when the settings are read again; everything else waits for a restart.
-_LIVE_IN_FILE: Final = frozenset({"repositories", "rules", "doubts"})
+_LIVE_IN_FILE: Final = frozenset({"repositories", "rules", "access", "doubts"})
 LIVE: Final = _LIVE_IN_FILE | {field for setting in catalogue.ALL.values() if setting.live for field in setting.sets()}
-_IN_FILE: Final = {"repositories": "[[repositories]]", "rules": "[session]", "pass_env": "[opencode] pass_env"}
+_IN_FILE: Final = {
+    "repositories": "[[repositories]]",
+    "rules": "[session]",
+    "access": "[access]",
+    "pass_env": "[opencode] pass_env",
+}
 
 
 def names_of(fields: Iterable[str]) -> set[str]:

@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from dragoman.config import access
 from dragoman.config.lines import Lines
 from dragoman.config.sources import Sources
+from dragoman.core.access import Policy
 from dragoman.core.limits import Rules
 from dragoman.errors import ConfigurationError
 from dragoman.record import Record
@@ -21,7 +23,7 @@ from dragoman.repositories.configured import Repository, choose_default, problem
 
 DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
-_PARTS = ("repositories", "session", "opencode")
+_PARTS = ("repositories", "session", "opencode", "access")
 
 # Rules that have a name in the environment: one place for each thing.
 _NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSION_MAX_MESSAGES"}
@@ -38,11 +40,13 @@ class Table(Record):
     """What the file says.
 
     pass_env  names of variables of our environment that the managed server gets (a provider's key)
+    access    who may do what; what is not there, everybody may
     """
 
     repositories: tuple[Repository, ...] = ()
     rules: Rules = Rules()
     pass_env: tuple[str, ...] = ()
+    access: Policy = Policy()
 
 
 def place(sources: Sources, folder: Path) -> Path:
@@ -87,6 +91,9 @@ class _Reader:
             repositories=self._repositories(table.get("repositories", [])),
             rules=self._rules(table.get("session", {})),
             pass_env=self._pass_env(table.get("opencode", {})),
+            access=access.read(
+                table.get("access", {}), lambda problem, key: self._note(problem, where="[access]", key=key)
+            ),
         )
 
     def _repositories(self, rows: Any) -> tuple[Repository, ...]:

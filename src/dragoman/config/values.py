@@ -78,7 +78,10 @@ def switch(value: str) -> bool:
 
 def names(value: str) -> tuple[str, ...]:
     """Several words, with commas between them; each once."""
-    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if value and not found:  # an empty list would let in everybody
+        raise Problem("holds commas and no name; leave it empty to allow everybody. Example: ann@example.com")
+    return found
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:

@@ -11,13 +11,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dragoman.core.activities import Activity, Final, Thought, is_fleeting
+from dragoman.core.activities import Activity, Final, Response, Thought, is_fleeting
 from dragoman.core.asks import elicitation
 from dragoman.core.effects import Effect, Post, Remind
 from dragoman.core.events import Answered, AskDue, PermissionAsked, RunEvent, Usage
 from dragoman.core.limits import Rules
 from dragoman.core.session import Live, Message, Phase, Session, Starting, Step, Stopping, Turn, Working
-from dragoman.ids import activity_id
+from dragoman.ids import ActivityId, activity_id
 
 
 class Draft:
@@ -99,10 +99,14 @@ class Draft:
         """Post a thought of our own. Its place in the turn makes its id: the same words may be said again later."""
         self.post(self._next_stage(), Thought(body=words), routine=False)
 
+    def refuse(self, words: str) -> None:
+        """Answer somebody whose request was refused while a turn is under way; the turn is not theirs and goes on."""
+        id_ = activity_id(self.session.id, self.turn.number, f"refused:{self._next_stage()}")
+        self._show(Post(id=id_, activity=Response(body=words)))
+
     def close(self, number: int, final: Final, answer: Answered | None = None) -> None:
         """Show the one final activity of a turn, and keep it in the history with what the agent used for it."""
-        id_ = activity_id(self.session.id, number)
-        self._show(Post(id=id_, activity=final))
+        id_ = self.show_final(number, final)
         used = answer.usage if answer else Usage()
         self.remember(
             Message(
@@ -114,6 +118,12 @@ class Draft:
                 cost=used.cost,
             )
         )
+
+    def show_final(self, number: int, final: Final) -> ActivityId:
+        """Show the one final activity of a turn; its id."""
+        id_ = activity_id(self.session.id, number)
+        self._show(Post(id=id_, activity=final))
+        return id_
 
     def show_ask(self) -> None:
         """Put the oldest ask before people; with none left, show what was kept back."""
@@ -134,6 +144,14 @@ class Draft:
         self._show(post)
         wait_s = self.rules.permission_s if isinstance(first.ask, PermissionAsked) else self.rules.reminder_s
         self.remind(AskDue(run=phase.turn.run, ask=first.ask.ask), wait_s)
+
+    def show_ask_again(self) -> None:
+        """Put the ask that is before people there once more, because a newer activity dismissed it; its time goes on."""
+        phase = self.session.phase
+        if not self.asking or not isinstance(phase, Working):
+            return
+        id_ = activity_id(self.session.id, phase.turn.number, self._next_stage())
+        self._show(Post(id=id_, activity=elicitation(phase.asks[0]), run=phase.turn.run))
 
     def release(self) -> None:
         """Show what was kept back while a question was open."""

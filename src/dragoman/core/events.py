@@ -11,6 +11,15 @@ from typing import Literal
 from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId, UserId
 from dragoman.record import Record
 
+# What a person does.
+# start   give the agent work: a mention, a delegation, a message that steers or follows
+# answer  answer its question;  approve  answer its permission;  stop  press Stop
+Deed = Literal["start", "answer", "approve", "stop"]
+
+# Why somebody may not: see core/access.py, and core/pace.py for the last two.
+# nobody  no person is identified;  user, team  not on the service's lists;  rule  not among those who may do this
+RefusalReason = Literal["nobody", "user", "team", "rule", "person_pace", "organization_pace"]
+
 
 # ── what the events are made of ──────────────────────────────────────────
 class Person(Record):
@@ -163,6 +172,22 @@ class StopRequested(Record):
 
     sent_at: float
     by: Person | None = None
+
+
+class RequestRefused(Record):
+    """A person may not do what they asked for. This stands in the place of what they sent, so their words end here.
+
+    person  None when nobody was identified
+    deed    what it was
+    silent  they were told already that they go too fast: say nothing
+    issue   what the delivery said of the issue
+    """
+
+    deed: Deed
+    reason: RefusalReason
+    person: Person | None = None
+    silent: bool = False
+    issue: Issue | None = None
 
 
 class Withdrawn(Record):
@@ -391,7 +416,7 @@ class RunSettled(Record):
     outcome: Outcome
 
 
-LinearEvent = SessionOpened | Prompted | StopRequested | Withdrawn
+LinearEvent = SessionOpened | Prompted | StopRequested | RequestRefused | Withdrawn
 OperatorEvent = SessionExpired | CompletionRequested | ReactivationRequested | StatusRequested | MessageAdded
 AskRaised = PermissionAsked | QuestionAsked
 AgentEvent = (

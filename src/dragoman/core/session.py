@@ -111,7 +111,7 @@ class Closed(Record):
     """The session is over; a new prompt opens it again, with all its context.
 
     reason  unassigned, issue_completed, issue_canceled or app_revoked: withdrawn; requested: by command; timeout;
-            answered: a simple answer was given
+            answered: a simple answer was given; refused: before it began
     """
 
     reason: str

@@ -5,6 +5,7 @@
     turns.py       the life of a turn: it begins, is steered, is ended, settles
     running.py     news of the run under way
     answering.py   what OpenCode asks of people
+    refusing.py    what people may not do: decided before, told here
 
 How to read it. A session is in one phase (`session.Phase`); something happens (`events.Event`); what follows is a new
 session and effects to perform. Nothing here waits, reads a clock or calls anybody: facts arrive inside the event.
@@ -47,6 +48,7 @@ from dragoman.core.events import (
     Prompt,
     Prompted,
     ReactivationRequested,
+    RequestRefused,
     SessionExpired,
     SessionOpened,
     StatusRequested,
@@ -54,6 +56,7 @@ from dragoman.core.events import (
     Withdrawn,
 )
 from dragoman.core.limits import Rules
+from dragoman.core.refusing import on_refused
 from dragoman.core.running import on_run
 from dragoman.core.session import Closed, Resting, Session, Starting, Step, Stopping, Working, live_turn
 from dragoman.core.turns import (
@@ -88,6 +91,9 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             on_prompt(draft, prompt)
         case StopRequested():
             on_stop(draft, event)
+        case RequestRefused(issue=issue):
+            know_issue(draft, issue)
+            on_refused(draft, event)
         case Withdrawn(reason=reason):
             close(draft, reason)
         case SessionExpired() | CompletionRequested() | ReactivationRequested() | StatusRequested() | MessageAdded():

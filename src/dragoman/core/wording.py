@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.core.events import Broke, Issue, PermissionAsked, Prompt, Question
+from dragoman.core.events import Broke, Issue, PermissionAsked, Prompt, Question, RequestRefused
 
 QUEUED = "Queued: I start on this when the current work is done."
 STEERED = "Got it. I am passing this on to the running work; one answer will cover both."
@@ -77,6 +77,39 @@ def out_of_patience(cause: str, minutes: int) -> str:
         f"{what} for {minutes} minutes, so I gave up on this request. "
         "Write to me again and I try anew. If it keeps happening, whoever runs me can look at `/readyz` and the logs."
     )
+
+
+def refused(event: RequestRefused) -> str:
+    """The one reply to somebody who may not do this; what they wrote is not repeated."""
+    name = f", {one_line(event.person.name, 80)}" if event.person is not None else ""
+    if event.reason in {"person_pace", "organization_pace"}:
+        whose = "your" if event.reason == "person_pace" else "the whole organization's"
+        return (
+            f"I'm sorry{name}, that is more than I can take at once: {whose} limit of messages a minute is used up. "
+            "I did not pass this one on, and I stay silent on further ones for a minute. Please send it again then."
+        )
+    what = {
+        "start": "take this on",
+        "answer": "take this as the answer",
+        "approve": "take this as leave",
+        "stop": "stop this for you",
+    }[event.deed]
+    why = {
+        "nobody": "I cannot see which person it comes from, and I work only for people whom I know.",
+        "user": "you are not among the people whom I may work for.",
+        "team": "I may not work on issues of this team.",
+        "rule": {
+            "start": "only some people may give me work here.",
+            "answer": "only some people may answer my questions here.",
+            "approve": "only some people may give me leave here.",
+            "stop": "only some people may stop me here.",
+        }[event.deed],
+    }[event.reason]
+    after = "" if event.deed == "stop" else " Nothing of your message was passed on to the agent."
+    return f"I'm sorry{name}, I may not {what}: {why}{after} Whoever runs me can change that."
+
+
+AFTER_REFUSAL = "The work goes on."
 
 
 def too_many_sessions(limit: int) -> str:

@@ -31,6 +31,7 @@ def cleanup(tx: Tx, retention_days: int = 0, *, at: float | None = None) -> int:
         ("forget_seen", SEEN_S),
         ("forget_effects", min(EFFECTS_S, kept_s)),
         ("forget_deliveries", min(DELIVERIES_S, kept_s)),
+        ("forget_paces", DAY_S),
     ):
         removed += tx.execute(_SQL[name], (now - longest_s, BATCH)).rowcount
     if retention_days:

@@ -33,6 +33,7 @@ class Counts(Record):
     turns           that ended, by outcome
     activities      that ended, by (type, outcome): done, dropped or parked
     deliveries      by verdict
+    decisions       whether people might do something, by (action, verdict)
     tokens, cost    of all turns that ended; cost in US dollars
     open_asks       permissions and questions that the agent waits on
     starts_waiting  runs that wait to be started
@@ -43,6 +44,7 @@ class Counts(Record):
     turns: Mapping[str, int]
     activities: Mapping[tuple[str, str], int]
     deliveries: Mapping[str, int]
+    decisions: Mapping[tuple[str, str], int]
     tokens: int
     cost: float
     open_asks: int
@@ -119,6 +121,7 @@ def counts(tx: Tx) -> Counts:
         turns=_whole(sums.get("turns", {})),
         activities={_two(label): number for label, number in _whole(sums.get("activities", {})).items()},
         deliveries=_whole(sums.get("deliveries", {})),
+        decisions={_two(label): number for label, number in _whole(sums.get("decisions", {})).items()},
         tokens=int(sums.get("tokens", {}).get("", 0)),
         cost=sums.get("cost", {}).get("", 0.0),
         open_asks=int(tx.execute(_SQL["open_asks"]).fetchone()[0]),

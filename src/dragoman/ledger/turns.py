@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dragoman.core.events import Event, SessionExpired
+from dragoman.core.events import Event, RequestRefused, SessionExpired
 from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
@@ -24,6 +24,7 @@ _CHANGE_STATUS, _EXPIRED = _SQL["change_status"], _SQL["expired"]
 _STORE_BODY, _NOTE, _SAY, _LOG_DELIVERY = _SQL["store_body"], _SQL["note"], _SQL["say"], _SQL["log_delivery"]
 
 StepFunction = Callable[[Session, Event, float], Step]
+Gather = Callable[[Tx, Session, Event], Event]
 
 
 class Delivery(Record):
@@ -46,11 +47,13 @@ class Outcome(Record):
     duplicate  one of its keys was known: nothing changed
     session    as it stands after the turn; None for a duplicate, and for an event of a session that nobody knows
     effects    how many were queued
+    refused    why somebody might not do this, a stable word; empty when nobody was refused
     """
 
     duplicate: bool = False
     session: Session | None = None
     effects: int = 0
+    refused: str = ""
 
 
 def receive(
@@ -61,7 +64,7 @@ def receive(
     keys: Sequence[str] = (),
     at: float | None = None,
     new: Callable[[], Session] | None = None,
-    gather: Callable[[Tx, Event], Event] | None = None,
+    gather: Gather | None = None,
     delivery: Delivery | None = None,
     turn_of: StepFunction = step,
 ) -> Outcome:
@@ -70,15 +73,12 @@ def receive(
     keys      when one of them was seen, the event is a duplicate; the others are remembered all the same
     at        when it happened, as the machine shall know it; the database's clock when None
     new       makes the session when it is not there yet; without it an unknown session's event is ignored
-    gather    adds to the event what only the ledger knows, inside this transaction
-    delivery  logged with its verdict: accepted, duplicate or ignored
+    gather    adds to the event what only the ledger knows, or puts a refusal in its place, inside this transaction
+    delivery  logged with its verdict: accepted, refused, duplicate or ignored
     """
     outcome = _turn(tx, session_id, event, keys, tx.now if at is None else at, new, gather, turn_of)
     if delivery is not None:
-        verdict = (
-            "duplicate" if outcome.duplicate else "ignored: unknown session" if outcome.session is None else "accepted"
-        )
-        log_delivery(tx, delivery, verdict)
+        log_delivery(tx, delivery, _verdict(outcome))
     return outcome
 
 
@@ -124,7 +124,7 @@ def _turn(
     keys: Sequence[str],
     at: float,
     new: Callable[[], Session] | None,
-    gather: Callable[[Tx, Event], Event] | None,
+    gather: Gather | None,
     turn_of: StepFunction,
 ) -> Outcome:
     if keys and _was_seen(tx, keys):
@@ -137,7 +137,7 @@ def _turn(
     else:
         return Outcome()
     if gather is not None:
-        event = gather(tx, event)
+        event = gather(tx, session, event)
     decided = turn_of(session, event, at)
     after = decided.session
     if before is None:
@@ -154,7 +154,16 @@ def _turn(
                 for m in decided.messages
             ],
         )
-    return Outcome(session=after, effects=effects.insert(tx, after, decided.effects))
+    refused = event.reason if isinstance(event, RequestRefused) else ""
+    return Outcome(session=after, effects=effects.insert(tx, after, decided.effects), refused=refused)
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.duplicate:
+        return "duplicate"
+    if outcome.session is None:
+        return "ignored: unknown session"
+    return f"refused: {outcome.refused}" if outcome.refused else "accepted"
 
 
 def load(tx: Tx, session_id: SessionId) -> Session | None:

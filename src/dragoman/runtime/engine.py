@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core import step as machine
+from dragoman.core.access import Policy
 from dragoman.core.events import AgentEvent, Event, SessionExpired, SessionOpened
 from dragoman.core.limits import Rules
+from dragoman.core.pace import Paces
 from dragoman.core.session import Session, Step
 from dragoman.ids import HostId, OrganizationId, SessionId
 from dragoman.ledger import effects, read, turns
@@ -23,6 +25,7 @@ from dragoman.ledger.pools import Job
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.turns import Delivery, Outcome
 from dragoman.ledger.tx import Tx
+from dragoman.runtime.gate import Gate
 
 HOUR_S = 3600.0
 CALM_S = 0.05  # so long after the last of a flood
@@ -41,13 +44,17 @@ class Engine:
     host     new sessions belong to it
     rules    the operator's limits, passed to the machine; may be replaced at any time, as `crowd` may
     crowd    most sessions of one issue within an hour; 0 = no cap
+    gate     whether people may do what they ask for; None lets everybody do everything
     """
 
-    def __init__(self, ledger: SqliteLedger, *, host: HostId, rules: Rules, crowd: int) -> None:
+    def __init__(
+        self, ledger: SqliteLedger, *, host: HostId, rules: Rules, crowd: int, gate: Gate | None = None
+    ) -> None:
         self.ledger = ledger
         self.host = host
         self.rules = rules
         self.crowd = crowd
+        self.gate = gate or Gate(Policy(), Paces(person=0, organization=0))
         self._listeners: list[Listener] = []
         self._arriving = 0
         # Cleared while so many deliveries wait for their answer that other work should step aside for a moment.
@@ -177,8 +184,9 @@ class Engine:
     def _step(self, session: Session, event: Event, now: float) -> Step:
         return machine.step(session, event, now, self.rules)
 
-    def _gather(self, tx: Tx, event: Event) -> Event:
-        """Add what only the ledger knows: how crowded the issue is."""
+    def _gather(self, tx: Tx, session: Session, event: Event) -> Event:
+        """Ask whether it may be, and add what only the ledger knows: how crowded the issue is."""
+        event = self.gate(tx, session, event)
         if not isinstance(event, SessionOpened) or event.issue is None or not self.crowd:
             return event
         crowd = read.count_sessions(tx, event.issue.id, tx.now - HOUR_S) + 1

@@ -29,6 +29,7 @@ from dragoman.runtime.agent_host import AttachedServer, TendedServer
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.follower import Follower
+from dragoman.runtime.gate import Gate
 from dragoman.runtime.links import Links
 from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
@@ -83,7 +84,13 @@ class Service:
         except BaseException:
             self._lock.close()
             raise
-        self.engine = Engine(self.ledger, host=self.host, rules=settings.rules, crowd=settings.max_per_issue_hour)
+        self.engine = Engine(
+            self.ledger,
+            host=self.host,
+            rules=settings.rules,
+            crowd=settings.max_per_issue_hour,
+            gate=Gate(settings.policy, settings.paces),
+        )
         self.linear: Linear = open_linear(
             settings.linear_api_url,
             access_token=settings.linear_access_token,
@@ -192,6 +199,7 @@ class Service:
             self._log_level = settings.log_level
             logs.set_level(settings.log_level)
         self.engine.rules, self.engine.crowd = settings.rules, settings.max_per_issue_hour
+        self.engine.gate = Gate(settings.policy, settings.paces)
         self.desk.serve(settings.repositories)
         self._agent.limit(settings.max_concurrent_sessions)
 

@@ -24,6 +24,7 @@ class Door:
             service.tenant,
             service.settings.webhook_secrets,
             answered=service.metrics.ack.observe,
+            refused=lambda reason: service.metrics.refused.labels(reason).inc(),
         )
         service.live.apply_to(lambda settings: self.webhook.accept(settings.webhook_secrets))
         self._session = session_page.SessionPage(service)

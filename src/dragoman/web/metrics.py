@@ -85,6 +85,10 @@ def _of_ledger(counts: Counts | None) -> Iterator[Metric]:
     yield _one("starts_waiting", "Runs that wait to be started.", counts.starts_waiting)
     yield _counters("turns", "Turns that ended.", "outcome", counts.turns)
     yield _counters("deliveries", "Webhook deliveries that were understood.", "verdict", counts.deliveries)
+    decisions = CounterMetricFamily("dragoman_decisions", "Whether people might.", labels=("action", "verdict"))
+    for labels, number in sorted(counts.decisions.items()):
+        decisions.add_metric(labels, number)
+    yield decisions
     activities = CounterMetricFamily("dragoman_activities", "Activities that ended.", labels=("type", "outcome"))
     for labels, number in sorted(counts.activities.items()):
         activities.add_metric(labels, number)

@@ -26,6 +26,7 @@ from dragoman.runtime.engine import Engine
 from dragoman.runtime.tenant import Tenant
 from dragoman.web.asgi import Receive, Scope, Send, send_text
 from dragoman.web.body import BODY_S, BodyTooLarge, BodyTooSlow, Disconnected, read_body
+from dragoman.web.repeats import Repeats
 
 # Linear waits 5 s. An answer that comes later is a failure for Linear, whatever it says; its next try is wanted then.
 DECIDE_S = 4.0
@@ -39,6 +40,7 @@ class LinearWebhook:
     body_s    deadline for the body
     decide_s  deadline for deciding and storing; beyond it the ledger counts as away
     answered  is told how many seconds each answer to a webhook took
+    refused   is told why a webhook was turned away
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class LinearWebhook:
         body_s: float = BODY_S,
         decide_s: float = DECIDE_S,
         answered: Callable[[float], None] = lambda _seconds: None,
+        refused: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._engine = engine
         self._tenant = tenant
@@ -57,7 +60,11 @@ class LinearWebhook:
         self._body_s = body_s
         self._decide_s = decide_s
         self._answered = answered
+        self._refused = refused
         self.counts: Counter[str] = Counter()
+        # Whoever sends junk must not fill the log with it.
+        self._refused_deliveries = Repeats(_log, "delivery.refused")
+        self._refused_people = Repeats(_log, "person.refused")
 
     def accept(self, secrets: Sequence[str]) -> None:
         """Take what one of these signed, from now on."""
@@ -90,7 +97,8 @@ class LinearWebhook:
             delivery = open_delivery(scope["headers"], body, secrets=self._secrets, now=time.time())
         except UnacceptableDelivery as error:
             self.counts[type(error).__name__] += 1
-            _log.warning("delivery.refused", reason=type(error).__name__)
+            self._refused_deliveries.note(type(error).__name__)
+            self._refused(type(error).__name__)
             return error.status, str(error)
         try:
             async with asyncio.timeout(self._decide_s):
@@ -115,6 +123,9 @@ class LinearWebhook:
             case Relevant(session=session, organization=organization, event=event, keys=keys):
                 note = _note(delivery, organization, session)
                 outcome = await self._engine.receive(session, organization, event, keys=keys, delivery=note)
+                if outcome.refused:
+                    self._refused_people.note(outcome.refused, session=session)
+                    return f"refused: {outcome.refused}"
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
                 concerned = await self._engine.ledger.read(look.concerned_by_issue, issue)

@@ -17,3 +17,7 @@ DELETE FROM messages WHERE n IN (SELECT n FROM (SELECT n, at FROM messages ORDER
 -- name: forget_journal
 -- The same for journals.
 DELETE FROM journal WHERE n IN (SELECT n FROM (SELECT n, at FROM journal ORDER BY n LIMIT ?) WHERE at < ?);
+
+-- name: forget_paces
+-- Buckets that have long been full again.
+DELETE FROM paces WHERE key IN (SELECT key FROM paces WHERE full_at < ? ORDER BY full_at LIMIT ?);

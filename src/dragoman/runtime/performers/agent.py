@@ -159,7 +159,7 @@ class AgentWork:
         ledger = self._engine.ledger
         for effect in await ledger.read(read.effects_of, session.id):
             if isinstance(effect, StartRun | SteerRun) and effect.message == message:
-                if isinstance(effect, StartRun) and session.workspace is not None and session.turns == 1:
+                if isinstance(effect, StartRun) and session.workspace is not None and session.runs == 1:
                     return await first_text(ledger, session, effect.prompt, session.workspace)
                 return prompts.follow_up(effect.prompt)
         return prompts.resumed("")

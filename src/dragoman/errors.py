@@ -95,3 +95,7 @@ class GitError(Theirs):
 
 class LedgerError(Theirs):
     """The ledger could not commit; nothing of the turn has happened."""
+
+
+class ProjectionError(Theirs):
+    """Redis refused or did not answer; the ledger has everything all the same."""

@@ -12,6 +12,7 @@ import dragoman
 # verb -> module; imported only when it is used, so that `--help` stays quick
 _VERBS: Mapping[str, str] = {
     "audit": "dragoman.cli.audit",
+    "db": "dragoman.cli.db",
     "demo": "dragoman.cli.demo",
     "replay": "dragoman.cli.replay",
     "serve": "dragoman.cli.serve",
@@ -20,6 +21,7 @@ _VERBS: Mapping[str, str] = {
 }
 _HELP: Mapping[str, str] = {
     "audit": "Who did what and whether they might; verify the trail.",
+    "db": "Tend what is stored: write the copy in Redis anew.",
     "demo": "Try it: a pretend Linear, the real OpenCode, no account.",
     "replay": "Play an exported session again, decision by decision.",
     "serve": "Run the service between Linear and OpenCode.",

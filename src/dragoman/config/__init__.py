@@ -99,12 +99,12 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
     Raises  ConfigurationError
     """
     sources = _open(environment, folder)
-    _, url, _ = _places(sources)
+    _, url, projection_url = _places(sources)
     sources.finish()
     secret = (sources.raw(setting.name).split(",") for setting in names.ALL.values() if setting.secret)
     in_urls = (credentials(sources.raw(setting.name)) for setting in names.ALL.values() if setting.kind == "URL")
     found = (part.strip() for parts in (*secret, *in_urls) for part in parts)
-    return LedgerPlace(url=url, secrets=tuple(secret for secret in found if secret))
+    return LedgerPlace(url=url, projection_url=projection_url, secrets=tuple(secret for secret in found if secret))
 
 
 def load_rules(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Rules:

@@ -153,11 +153,13 @@ class Settings(Record):
 class LedgerPlace(Record):
     """All that is needed to look into the ledger.
 
-    url      as in Settings
-    secrets  those that are set, to be masked in what is shown
+    url             as in Settings
+    projection_url  as in Settings
+    secrets         those that are set, to be masked in what is shown
     """
 
     url: str
+    projection_url: str = ""
     secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ DAY_S = 86_400.0
 SEEN_S = 9 * DAY_S  # Linear repeats a delivery for 8 h, people replay one for a week; a day of margin
 EFFECTS_S = 7 * DAY_S
 DELIVERIES_S = 30 * DAY_S
+DEPARTURES_S = 30 * DAY_S  # a copy that was away longer is made anew
 BATCH = 500  # rows of each kind in one call
 
 _SQL = queries.load("cleanup")
@@ -32,6 +33,7 @@ def cleanup(tx: Tx, retention_days: int = 0, *, at: float | None = None) -> int:
         ("forget_effects", min(EFFECTS_S, kept_s)),
         ("forget_deliveries", min(DELIVERIES_S, kept_s)),
         ("forget_paces", DAY_S),
+        ("forget_departures", DEPARTURES_S),
     ):
         removed += tx.execute(_SQL[name], (now - longest_s, BATCH)).rowcount
     if retention_days:

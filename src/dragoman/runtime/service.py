@@ -25,6 +25,7 @@ from dragoman.metrics import Metrics
 from dragoman.opencode.sandbox import database_places, folder_places
 from dragoman.opencode.server import ManagedServer
 from dragoman.opencode.settings import read_operator_configuration
+from dragoman.projection.store import RedisStore
 from dragoman.runtime.agent_host import AttachedServer, TendedServer
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
@@ -34,6 +35,7 @@ from dragoman.runtime.links import Links
 from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.people import People
+from dragoman.runtime.projector import Projector
 from dragoman.runtime.stopwatch import Stopwatch
 from dragoman.runtime.tenant import Tenant
 from dragoman.runtime.workers import Perform, Recurs, Workers
@@ -62,6 +64,8 @@ class Service:
         self._open_at_end = False  # whether runs were under way when we stopped
         self._tasks: list[asyncio.Task[None]] = []
         self.fatal: asyncio.Future[BaseException] | None = None
+        self.projector: Projector | None = None
+        self._projection: RedisStore | None = None
 
     @property
     def settings(self) -> Settings:
@@ -78,6 +82,7 @@ class Service:
         self.fatal = asyncio.get_running_loop().create_future()
         self.agent_host = self._agent_host()
         _make_folders(data)
+        self._projection = RedisStore(settings.projection_url) if settings.projection_url else None
         self._lock = _lock(data / "dragoman.lock")
         try:
             await self._open_ledger()
@@ -107,6 +112,7 @@ class Service:
         )
         self.engine.listen(self.desk.told)
         self.engine.listen(self._stopwatch.told)
+        self.projector = self._projector()
         self.follower = Follower(self.engine, self.agent_host)
         self._people = People(self.linear, self.ledger, self.links.to)
         self._agent = AgentWork(
@@ -164,6 +170,8 @@ class Service:
     async def close(self) -> None:
         """Let the ledger go, after `wind_down` and when the doors are closed."""
         await self.linear.close()
+        if self.projector is not None:
+            await self.projector.close(PARTS_S)
         await self.ledger.close()
         self._lock.close()
         _log.info("service.stopped")
@@ -191,6 +199,8 @@ class Service:
             found.append(f"settings: a restart is needed for {', '.join(self.live.waiting)}")
         if self.tenant.organization is None:
             found.append("linear: has not told yet who we are")
+        if self.projector is not None and (trouble := self.projector.trouble()):
+            found.append(f"projection: {trouble}; the ledger holds everything, nothing is lost")
         return found
 
     def _adapt(self, settings: Settings) -> None:
@@ -202,10 +212,16 @@ class Service:
         self.engine.gate = Gate(settings.policy, settings.paces)
         self.desk.serve(settings.repositories)
         self._agent.limit(settings.max_concurrent_sessions)
+        if self.projector is not None:
+            self.projector.retention_days = settings.rules.retention_days
 
     @property
     def _cleanup_s(self) -> float:
         return self.settings.session_cleanup_interval_minutes * 60.0
+
+    def projection_state(self) -> str:
+        """How the projection in Redis fares, in a few words."""
+        return self.projector.state() if self.projector is not None else "none"
 
     # ── putting together ─────────────────────────────────────────────────
     async def _open_ledger(self) -> None:
@@ -219,6 +235,23 @@ class Service:
         except BaseException:
             await self.ledger.close()
             raise
+
+    def _projector(self) -> Projector | None:
+        """What keeps a copy in Redis for other readers, started; None when nobody wants one."""
+        settings = self.settings
+        _log.info("storage.ledger", url=settings.ledger_url, what="holds and decides everything")
+        if self._projection is None:
+            return None
+        _log.info(
+            "storage.projection",
+            url=logs.masked(settings.projection_url),
+            what="a copy for other readers; decides nothing",
+        )
+        days = settings.rules.retention_days
+        projector = Projector(self.ledger, self._projection, calm=self.engine.calm, retention_days=days)
+        self.engine.listen(projector.told)
+        self._spawn("projector", projector.run())
+        return projector
 
     def _agent_host(self) -> AttachedServer | TendedServer:
         settings = self.settings

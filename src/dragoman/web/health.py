@@ -69,6 +69,7 @@ class Health:
             "opencode": service.opencode_state(),
             "sandbox": service.sandbox_state(),
             "linear": "known" if service.tenant.organization else "unknown",
+            "projection": service.projection_state(),
             "problems": problems,
         }
         await send_json(send, 200 if storing else 503, told)

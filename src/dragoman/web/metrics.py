@@ -56,6 +56,15 @@ class MetricsPage:
     def _of_service(self) -> Iterator[Metric]:
         service = self._service
         yield _one("opencode_up", "Whether OpenCode answers.", float(service.opencode_state() == "up"))
+        if service.projector is not None:
+            yield _one(
+                "projection_up", "Whether the copy in Redis can be kept.", float(not service.projector.trouble())
+            )
+            yield _one(
+                "projection_age_seconds",
+                "How long ago the copy in Redis last equalled the ledger.",
+                service.projector.age_s(),
+            )
         yield _one("linear_quota_left", "Requests left of Linear's hourly quota.", service.linear.governor.left())
 
 

@@ -21,3 +21,9 @@ DELETE FROM journal WHERE n IN (SELECT n FROM (SELECT n, at FROM journal ORDER B
 -- name: forget_paces
 -- Buckets that have long been full again.
 DELETE FROM paces WHERE key IN (SELECT key FROM paces WHERE full_at < ? ORDER BY full_at LIMIT ?);
+
+-- name: forget_departures
+-- What left so long ago that every copy has heard of it.
+DELETE FROM departures WHERE n IN (
+  SELECT n FROM departures WHERE at < ? AND n < (SELECT max(n) FROM departures) ORDER BY n LIMIT ?
+);

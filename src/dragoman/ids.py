@@ -58,11 +58,21 @@ def part_id(message: MessageId) -> PartId:
     return PartId("prt_" + message.removeprefix("msg_"))
 
 
+def file_part_id(message: MessageId, number: int) -> PartId:
+    """The id of a file that goes with a message that we send, counted from 0."""
+    clock, letters = message[4:16], _letters(f"{message}\0file\0{number}")
+    return PartId(f"prt_{clock}{letters}")
+
+
 def _opencode_suffix(name: str, at: float) -> str:
     clock = (int(at * 1000) * 4096) % (1 << 48)
+    return f"{clock:012x}{_letters(name)}"
+
+
+def _letters(name: str) -> str:
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:12], "big")
     letters = []
     for _ in range(14):
         number, letter = divmod(number, 62)
         letters.append(_BASE62[letter])
-    return f"{clock:012x}" + "".join(letters)
+    return "".join(letters)

@@ -274,7 +274,14 @@ def provider(linear: Simulator, key: str = "none-needed") -> dict[str, object]:
         "npm": "@ai-sdk/openai-compatible",
         "name": "Scripted model",
         "options": {"baseURL": linear.model_url, "apiKey": key},
-        "models": {"story": {"name": "Story", "limit": {"context": 200_000, "output": 8_000}}},
+        "models": {
+            "story": {
+                "name": "Story",
+                "limit": {"context": 200_000, "output": 8_000},
+                "attachment": True,
+                "modalities": {"input": ["text", "image", "pdf"], "output": ["text"]},
+            }
+        },
     }
     return {"provider": {"scripted": made}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 
@@ -12,6 +13,11 @@ from dragoman.sim.stories import bash
 from tests.live.service import LiveService, becomes, git, running
 
 pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(200)]
+
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 async def test_a_mention_becomes_finished_work_on_disk(service: LiveService) -> None:
@@ -64,6 +70,26 @@ async def test_a_message_during_the_run_steers_it(service: LiveService) -> None:
     assert "mention the weather" in final.body
     steered = [one for one in service.linear.model.requests if "mention the weather" in one.newest]
     assert {len(one.users) for one in steered} == {2}
+
+
+async def test_attached_files_reach_the_model_and_missing_ones_are_told(service: LiveService) -> None:
+    linear = service.linear
+    picture = linear.store.put("shot.png", "image/png", PIXEL)
+    log = linear.store.put("trace.log", "application/octet-stream", b"ValueError: the canary of the log")
+    linear.model.tell("looks", [Say(text="I saw it.")])
+    issue = linear.people.create_issue("It looks wrong", f"See ![shot.png]({linear.url}{picture}).")
+    session = linear.people.mention(
+        issue.id,
+        f"@OpenCode [story=looks] what is in [trace.log]({linear.url}{log}) and [gone.txt]({linear.url}/uploads/0/gone.txt)?",
+    )
+    final = await service.ends(session)
+    assert final.body.startswith("I saw it.")
+    heard = next(one for one in linear.model.requests if "looks" in one.story and not one.utility)
+    told = "\n".join(heard.users)
+    assert heard.files == ("image/png",)
+    assert "the canary of the log" in told
+    assert "gone.txt could not be fetched (HTTP 404)" in told
+    assert linear.access_token not in told
 
 
 async def test_a_permission_is_asked_and_the_answer_counts(service: LiveService) -> None:

@@ -14,11 +14,13 @@ from dragoman.ledger import effects
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.linear.client import open_linear
 from dragoman.opencode.client import OpenCode
 from dragoman.repositories.configured import Repository
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.agent import AgentWork
+from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.workers import Postponed
 from tests.builders import ORGANIZATION, a_prompt, an_issue
 from tests.runtime.conftest import HOST
@@ -77,6 +79,7 @@ class Room:
             trusted_dir=self._folder / "trusted",
         )
         self.engine.listen(self.desk.told)
+        self.linear = open_linear("http://127.0.0.1:9", access_token="nobody answers there")
         self.work = AgentWork(
             self.engine,
             self.host,
@@ -84,11 +87,13 @@ class Room:
             model=None,
             agent="build",
             places=self._places,
+            attachments=Attachments(self.linear),
             is_ours=self._is_ours,
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.linear.close()
         await self.host.close()
         await self.agent.die()
         await self.ledger.close()

@@ -18,7 +18,7 @@ from dragoman.core.activities import Activity, Elicitation, Thought, is_final, i
 from dragoman.core.events import Issue, Todo
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
-from dragoman.linear import outbound, wire
+from dragoman.linear import files, outbound, wire
 from dragoman.linear.governor import Governor, Priority
 from dragoman.linear.graphql import RateLimited, Unauthorized, decipher, request_body
 from dragoman.linear.identity import Viewer
@@ -55,6 +55,7 @@ class Linear:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self._url = base_url.rstrip("/") + "/graphql"
+        self.store = files.store_of(base_url)
         self._credentials = credentials
         self._clock = clock or SystemClock()
         self.governor = governor or Governor(self._clock)
@@ -153,6 +154,10 @@ class Linear:
             state_type=found.state.type if found.state else None,
             delegate=UserId(found.delegate.id) if found.delegate else None,
         )
+
+    async def file(self, link: files.FileLink, room: int) -> files.File:
+        """Fetch a file that `files.file_links(…, self.store)` found, of `room` bytes at most. Raises LinearError."""
+        return await files.fetch(link, self._http(), self._credentials, room=room)
 
     async def viewer(self) -> Viewer:
         """Who we are; asked once, then remembered. Raises LinearError."""

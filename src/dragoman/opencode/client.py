@@ -18,6 +18,7 @@ import msgspec
 from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError
 from dragoman.ids import AgentThread, AskId, MessageId, PartId
 from dragoman.opencode import wire
+from dragoman.opencode.attached import FilePart, file_parts
 from dragoman.opencode.picture import Snapshot
 from dragoman.opencode.refusal import bare, refusal
 
@@ -177,6 +178,7 @@ class OpenCode:
         text: str,
         model: str | None,
         agent: str,
+        files: Sequence[FilePart] = (),
     ) -> None:
         """Give the thread a message of ours and see that it is there.
 
@@ -184,12 +186,13 @@ class OpenCode:
         that was cut; after a newer one it would be answered once more: ask `message` first.
 
         model   "provider/model"; None leaves it to the server's configuration
+        files   given to the model beside the text
         Raises  OpenCodeDown (it may have been admitted), OpenCodeError not retryable when nothing was stored
         """
         body: dict[str, object] = {
             "messageID": message_id,
             "agent": agent,
-            "parts": [{"id": part_id, "type": "text", "text": text}],
+            "parts": [{"id": part_id, "type": "text", "text": text}, *file_parts(message_id, files)],
         }
         if model:
             provider, _, name = model.partition("/")

@@ -34,6 +34,7 @@ from dragoman.runtime.gate import Gate
 from dragoman.runtime.links import Links
 from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
+from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.stopwatch import Stopwatch
@@ -122,6 +123,7 @@ class Service:
             model=settings.opencode_model or None,
             agent=settings.opencode_agent,
             places=settings.max_concurrent_sessions,
+            attachments=Attachments(self.linear),
             is_ours=self.tenant.is_ours,
         )
         performers: dict[Pool, Perform] = {

@@ -75,6 +75,19 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "\n".join(str(part["text"]) for part in content or () if isinstance(part, Mapping) and "text" in part)
 
 
+def files_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The MIME types of what user messages hold beside text, as data URLs."""
+    kinds = []
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) and message.get("role") == "user" else ():
+            held = part.get("image_url", part.get("file")) if isinstance(part, Mapping) else None
+            if isinstance(held, Mapping):
+                address = str(held.get("url", held.get("file_data", "")))
+                kinds.append(address.removeprefix("data:").partition(";")[0])
+    return tuple(kinds)
+
+
 def _first_user(messages: Sequence[Mapping[str, Any]]) -> int:
     return next((number for number, message in enumerate(messages) if message.get("role") == "user"), len(messages))
 

@@ -17,7 +17,7 @@ import msgspec
 from dragoman.clock import Clock, SystemClock
 from dragoman.record import Record
 from dragoman.sim.asgi import Receive, Send, read_body, send_json, start
-from dragoman.sim.conversation import Place, place_of, step_at
+from dragoman.sim.conversation import Place, files_of, place_of, step_at
 from dragoman.sim.faults import Cut
 from dragoman.sim.script import Ask, Drop, Fail, Part, Pause, Say, Step, Story, Think, Use, filled
 from dragoman.sim.stories import STORIES
@@ -33,6 +33,7 @@ class Heard(Record):
     users    the texts of all user messages, oldest first
     utility  a small separate call (a title, a summary): it brings no tools
     tools    the names of the tools it could use
+    files    the MIME types of the pictures and documents that came with the user messages
     """
 
     at: float
@@ -41,6 +42,7 @@ class Heard(Record):
     users: tuple[str, ...]
     utility: bool
     tools: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def newest(self) -> str:
@@ -122,6 +124,7 @@ class Model:
                 users=place.users,
                 utility=not tools,
                 tools=tools,
+                files=files_of(request["messages"]),
             )
         )
         self._heard.set()

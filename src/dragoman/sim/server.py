@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from dragoman import threads
 from dragoman.clock import Clock, SystemClock
 from dragoman.ports import free_port
+from dragoman.sim import store
 from dragoman.sim.agent import Agent
 from dragoman.sim.asgi import Receive, Scope, Send, TooLarge, header, read_body, send_json, send_whole, start
 from dragoman.sim.control import control_routes
@@ -80,6 +81,7 @@ class Simulator:
         self.quota = Quota(clock, requests=requests_per_hour, points=points_per_hour)
         fixed = (self.access_token,) if self.access_token else ()
         self.tokens = Tokens(clock, fixed=fixed, client_id=client_id, client_secret=self.client_secret)
+        self.store = store.Store(self.tokens)
         self.graphql = GraphQL(self.world, self.agent, self.tokens, self.quota)
         self.faults = Faults(clock, self.world.changed)
         self.hooks = Hooks(self.world, url=webhook_url, secret=self.secret, clock=clock, time_scale=retry_scale)
@@ -179,6 +181,8 @@ class Simulator:
                 await self._graphql(scope, receive, send)
             elif path == "/oauth/token" and scope["method"] == "POST":
                 await self._token(scope, receive, send)
+            elif path.startswith(store.PREFIX):
+                await self.store.serve(scope, receive, send)
             elif path.startswith("/v1/"):
                 await self.model.serve(scope, receive, send)
             elif not self._from_here(scope):

@@ -6,7 +6,7 @@ The rule that nothing runs after a stop is kept here, too: see `fence`. How a ru
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from dragoman import logs
@@ -27,11 +27,13 @@ from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError, Told
 from dragoman.ids import AgentThread, MessageId, OrganizationId, PartId, RunId, SessionId, part_id, session_of
 from dragoman.ledger import read
 from dragoman.ledger.effects import Claimed
+from dragoman.opencode.attached import FilePart
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.stopping import stop_run
 from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
+from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.fence import ABORT_S, Fence, goes_on, refusals_end
 from dragoman.runtime.performers.runs import RunStarts, first_text
 from dragoman.runtime.workers import Postponed
@@ -45,6 +47,7 @@ class AgentWork:
 
     model     "provider/model"; None = the server's default
     places    most runs at a time
+    attachments  fetches what people attached
     is_ours   whether an organization is the one we work for; None while nobody knows
     """
 
@@ -57,15 +60,25 @@ class AgentWork:
         model: str | None,
         agent: str,
         places: int,
+        attachments: Attachments,
         is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
     ) -> None:
         self._engine = engine
         self._host = host
         self._model = model
         self._agent = agent
+        self._attachments = attachments
         self._fence = Fence(engine, host)
         self._starts = RunStarts(
-            engine, host, desk, self._fence, model=model, agent=agent, places=places, is_ours=is_ours
+            engine,
+            host,
+            desk,
+            self._fence,
+            model=model,
+            agent=agent,
+            places=places,
+            attachments=attachments,
+            is_ours=is_ours,
         )
 
     def limit(self, places: int) -> None:
@@ -100,8 +113,9 @@ class AgentWork:
         if session.thread is None or session.workspace is None:
             return None
         client = await self._fence.client(effect.run)
-        text = prompts.follow_up(effect.prompt)
-        return await self._give(client, session, effect.run, effect.message, effect.part, text)
+        files, missing = await self._attachments.of(effect.prompt)
+        text = "\n\n".join((prompts.follow_up(effect.prompt), *missing))
+        return await self._give(client, session, effect.run, effect.message, effect.part, text, files=files)
 
     async def _resume(self, effect: ResumeRun, claimed: Claimed) -> Event | None:
         session = await self._fence.session_in(effect.run)
@@ -134,6 +148,7 @@ class AgentWork:
         part: PartId,
         text: str,
         attempt: int = 0,
+        files: Sequence[FilePart] = (),
     ) -> Event | None:
         """Put a message into the thread unless it is there; `attempt` as RunStarted has it."""
         thread, directory = session.thread, session.workspace.directory if session.workspace else ""
@@ -141,7 +156,7 @@ class AgentWork:
             return None
         with refusals_end(run):
             if await client.message(thread, directory, message) is None:
-                await client.prompt(thread, directory, message, part, text, self._model, self._agent)
+                await client.prompt(thread, directory, message, part, text, self._model, self._agent, files)
         return await self._went_on(client, run, thread, directory, attempt)
 
     async def _went_on(

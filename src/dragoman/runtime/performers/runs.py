@@ -17,6 +17,7 @@ from dragoman.opencode.client import OpenCode
 from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
+from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.fence import Fence, refusals_end
 from dragoman.runtime.workers import GivenUp, Postponed
 
@@ -38,6 +39,7 @@ class RunStarts:
         model: str | None,
         agent: str,
         places: int,
+        attachments: Attachments,
         is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
     ) -> None:
         self._engine = engine
@@ -47,6 +49,7 @@ class RunStarts:
         self._model = model
         self._agent = agent
         self.places = places
+        self._attachments = attachments
         self._is_ours = is_ours
         self._taken: set[RunId] = set()  # runs being started here that the ledger does not count as working yet
 
@@ -77,10 +80,14 @@ class RunStarts:
                 if thread != session.thread:
                     text = await first_text(self._engine.ledger, session, effect.prompt, workspace)
                 text += "".join(f"\n\nAbout the workspace: {note}" for note in notes)
+                files, missing = await self._attachments.of(
+                    effect.prompt, session.issue if thread != session.thread else None
+                )
+                text += "".join(f"\n\n{note}" for note in missing)
                 if await self._fence.session_in(effect.run) is None:
                     return None
                 await client.prompt(
-                    thread, workspace.directory, effect.message, effect.part, text, self._model, self._agent
+                    thread, workspace.directory, effect.message, effect.part, text, self._model, self._agent, files
                 )
         if await self._fence.session_in(effect.run) is None:
             await self._fence.stop_left(client, effect.run, thread, workspace.directory)

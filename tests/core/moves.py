@@ -22,6 +22,8 @@ from dragoman.core.events import (
     MessageAdded,
     PatienceOver,
     PermissionAsked,
+    PlaceDue,
+    PlaceInQueue,
     PlanDue,
     Prompt,
     Prompted,
@@ -158,6 +160,7 @@ trouble = st.one_of(
     st.builds(RunInterrupted, run=runs, tools=st.booleans(), after=st.sampled_from([0, 0, 0, 1, 2])),
     st.builds(RunStalled, run=runs, minutes=st.just(20)),
     st.builds(RunWaiting, run=runs, cause=st.sampled_from(["opencode", "capacity", "repository"])),
+    st.builds(PlaceInQueue, run=runs, place=st.integers(1, 3)),
     st.builds(Withdrawn, reason=st.sampled_from(["unassigned", "issue_completed", "app_revoked"])),
 )
 commands = st.one_of(
@@ -168,7 +171,7 @@ commands = st.one_of(
     st.builds(MessageAdded, role=st.sampled_from(["user", "assistant", "system"]), text=texts),
 )
 untimely = st.one_of(
-    *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver)),
+    *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver, PlaceDue)),
     st.builds(AskDue, run=runs, ask=asks),
 )
 opens = st.builds(

@@ -58,13 +58,13 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
     [
         *(("turns", name) for name in queries.load("turns")),
         *(("effects", name) for name in ("end", "retry", "renew")),
+        *(("queue", name) for name in queries.load("queue")),
         *(("cleanup", name) for name in ("forget_seen", "forget_effects")),
         *(
             ("read", name)
             for name in (
                 "session",
                 "open_runs",
-                "places",
                 "working_runs",
                 "effects_of",
                 "sessions_of_issue",
@@ -77,3 +77,10 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
 def test_what_runs_often_scans_no_table(connection: sqlite3.Connection, file: str, name: str) -> None:
     found = plan(connection, queries.load(file)[name])
     assert "SCAN" not in found.replace("SCAN CONSTANT ROW", "")
+
+
+@pytest.mark.parametrize("name", ["claim_left", "claim_starts", "first_in_queue", "untold", "ahead"])
+def test_the_queue_is_read_in_its_order(connection: sqlite3.Connection, name: str) -> None:
+    found = plan(connection, queries.load("queue")[name])
+    assert "starts_" in found
+    assert "TEMP B-TREE" not in found

@@ -87,16 +87,14 @@ async def test_the_open_runs_of_a_host_are_those_with_a_turn_and_a_thread(
     assert await ledger.read(read.open_runs, HOST) == []
 
 
-async def test_places_are_taken_by_sessions_that_work_and_by_no_other(ledger: SqliteLedger, clock: HeldClock) -> None:
+async def test_runs_to_follow_are_those_of_the_host_that_work(ledger: SqliteLedger, clock: HeldClock) -> None:
     story = Story(ledger, clock)
     working = a_session_in(WORKING, "working", thread="ses_1")
     await story.tell(working)
     await story.tell(a_session_in(STARTING, "waits for a place"))
     await story.tell(a_session_in(WORKING, "elsewhere", thread="ses_3", host=HostId("host-b")))
-    assert await ledger.read(read.places, HOST) == [working.id]
     assert await ledger.read(read.working_runs, HOST) == [working]
     await story.tell(replace(working, phase=Resting(after="answered")))
-    assert await ledger.read(read.places, HOST) == []
     assert await ledger.read(read.working_runs, HOST) == []
 
 

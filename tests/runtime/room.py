@@ -47,6 +47,9 @@ class PretendHost:
             self._client = OpenCode(self.url, "pass-word")
         return self._client
 
+    def away(self) -> str | None:
+        return "OpenCode is starting" if self.down else None
+
     def room(self) -> bool:
         return self.roomy
 
@@ -58,10 +61,9 @@ class PretendHost:
 class Room:
     """`async with Room(folder, upstream) as room`."""
 
-    def __init__(self, folder: Path, upstream: Path, *, places: int = 10) -> None:
+    def __init__(self, folder: Path, upstream: Path) -> None:
         self._folder = folder
         self._upstream = upstream
-        self._places = places
         self.ours: bool | None = True
         self.agent = ScriptedAgent(password="pass-word")
         self._waiting: list[Claimed] = []
@@ -86,7 +88,6 @@ class Room:
             self.desk,
             model=None,
             agent="build",
-            places=self._places,
             attachments=Attachments(self.linear),
             is_ours=self._is_ours,
         )

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.events import RunAborted, RunFailed, RunStarted, RunWaiting, StopDue
-from dragoman.core.session import Working
+from dragoman.core.events import RunAborted, RunStarted, RunWaiting, StopDue
 from dragoman.ids import SessionId, run_id
 from dragoman.runtime.desk import MADE_ANEW
 from dragoman.runtime.performers import fence
@@ -149,9 +148,9 @@ async def test_a_message_whose_reply_was_lost_does_not_go_on_after_a_stop(room: 
     assert not room.thread(ONE).busy
 
 
-async def test_a_run_that_was_stopped_while_it_waited_for_a_place_makes_no_workspace(room: Room) -> None:
+async def test_a_run_that_was_stopped_while_its_start_waited_makes_no_workspace(room: Room) -> None:
     await room.open(ONE)
-    room.host.roomy = False
+    room.ours = None
     with pytest.raises(Postponed):
         await room.perform("StartRun")
     await room.stop(ONE)
@@ -275,30 +274,6 @@ async def test_an_agent_whose_workspace_was_removed_is_told(room: Room) -> None:
     text = room.thread(ONE).users()[-1]["parts"][0]["text"]
     assert "go on" in text
     assert MADE_ANEW in text
-
-
-# ── places ───────────────────────────────────────────────────────────────
-async def test_beyond_the_places_a_run_waits_for_one_and_is_told(tmp_path: Path, upstream: Upstream) -> None:
-    async with Room(tmp_path, upstream.directory, places=1) as room:
-        room.agent.plays("", WAIT, Say(text="Done."))
-        first = await room.started(ONE)
-        await room.open(TWO)
-        with pytest.raises(Postponed, match="all places are taken"):
-            await room.perform("StartRun")
-        assert (await room.session(TWO)).phase.turn.waiting == "capacity"  # type: ignore[union-attr]  # it has a turn
-        await room.engine.tell(ONE, RunFailed(run=first, reason="enough"))
-        await room.perform("AbortRun")
-        assert isinstance(await room.perform("StartRun"), RunStarted)
-        assert isinstance((await room.session(TWO)).phase, Working)
-
-
-async def test_without_memory_to_spare_a_run_waits(room: Room) -> None:
-    await room.open(ONE)
-    room.host.roomy = False
-    with pytest.raises(Postponed, match="all places are taken"):
-        await room.perform("StartRun")
-    room.host.roomy = True
-    assert isinstance(await room.perform("StartRun"), RunStarted)
 
 
 # ── who may ──────────────────────────────────────────────────────────────

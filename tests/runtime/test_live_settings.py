@@ -104,7 +104,7 @@ async def test_the_parts_of_a_service_take_over_what_changed(tmp_path: Path) -> 
         service.live.reload()
         assert (service.engine.rules.heartbeat_s, service.engine.crowd) == (60.0, 0)
         assert [repository.name for repository in service.desk._repositories] == ["c/d"]
-        assert service._agent._starts.places == 3
+        assert service._start_gate.places == 3
         assert "settings: a restart is needed for PUBLIC_URL" in service.troubles()
         (tmp_path / "dragoman.toml").write_text("nonsense")
         service.live.reload()

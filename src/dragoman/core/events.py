@@ -263,6 +263,19 @@ class RunWaiting(Record):
     detail: str = ""
 
 
+class PlaceInQueue(Record):
+    """The run waits for a place to work in; `place` is where it stands in the queue, from 1."""
+
+    run: RunId
+    place: int
+
+
+class PlaceDue(Record):
+    """Time to look where the run stands in the queue. Whoever performs this tells PlaceInQueue instead."""
+
+    run: RunId
+
+
 class RunFailed(Record):
     """The run could not be started and trying again is no use. `reason` is written for people."""
 
@@ -438,6 +451,8 @@ RuntimeEvent = (
     IssueRead
     | RunStarted
     | RunWaiting
+    | PlaceInQueue
+    | PlaceDue
     | RunFailed
     | RunAborted
     | HeartbeatDue

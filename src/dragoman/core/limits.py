@@ -26,6 +26,7 @@ class Rules(Record):
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
+    queue_s         least time between two words about the place in the queue
     timeout_s       rest without a message or agent activity after which a session is over
     max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
     """
@@ -41,5 +42,6 @@ class Rules(Record):
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365
+    queue_s: float = 300.0
     timeout_s: float = 1_800.0
     max_messages: int = 50

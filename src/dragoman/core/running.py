@@ -25,6 +25,8 @@ from dragoman.core.events import (
     Outcome,
     PatienceOver,
     PermissionAsked,
+    PlaceDue,
+    PlaceInQueue,
     PlanDue,
     QuestionAsked,
     Reasoned,
@@ -106,6 +108,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
                 draft.turn_with(resuming=False)
         case RunWaiting():
             on_waiting(draft, event)
+        case PlaceInQueue():
+            on_place(draft, event)
         case RunFailed(reason=reason):
             if isinstance(draft.session.phase, Working):
                 give_up(draft, reason)
@@ -120,8 +124,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
                 send_plan(draft)
         case AskDue(ask=ask):
             expire_ask(draft, ask)
-        case RunAborted() | StopDue() | IssueRead():
-            pass  # an abort that nobody waits for any more; an issue that was read before
+        case RunAborted() | StopDue() | IssueRead() | PlaceDue():
+            pass  # an abort that nobody waits for any more; an issue that was read before; a place that nobody looked up
         case _:
             on_agent(draft, working(draft), event)
 
@@ -180,6 +184,21 @@ def on_waiting(draft: Draft, event: RunWaiting) -> None:
     draft.tell(wording.waiting(event.cause, event.detail, isinstance(draft.session.phase, Working)))
     if event.cause != "capacity":
         draft.remind(PatienceOver(run=event.run), draft.rules.patience_s)
+
+
+def on_place(draft: Draft, event: PlaceInQueue) -> None:
+    """Say at once where it stands in the queue, and later not more often than people want to read."""
+    turn, every = draft.turn, draft.rules.queue_s
+    if not isinstance(draft.session.phase, Starting):
+        return
+    waits = turn.waiting == "capacity" and turn.place > 0
+    if waits and draft.now - turn.place_at < every * NEARLY:
+        return
+    if not waits or event.place != turn.place:
+        draft.tell(wording.in_queue(event.place, again=waits))
+    since = turn.waiting_since if waits else draft.now
+    draft.turn_with(waiting="capacity", waiting_since=since, place=event.place, place_at=draft.now)
+    draft.remind(PlaceDue(run=event.run), every)
 
 
 def on_patience_over(draft: Draft) -> None:

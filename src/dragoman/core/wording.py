@@ -70,6 +70,13 @@ def waiting(cause: str, detail: str, working: bool) -> str:
             return f"The repository cannot be reached at the moment ({detail}). I keep trying."
 
 
+def in_queue(place: int, *, again: bool) -> str:
+    """Where a run stands that waits for a place."""
+    if again:
+        return f"Still in the queue: number {place} now."
+    return f"All places are taken by running work. Yours is number {place} in the queue and starts by itself."
+
+
 def out_of_patience(cause: str, minutes: int) -> str:
     """The honest end of waiting."""
     what = "The repository could not be reached" if cause == "repository" else "OpenCode has not answered"

@@ -120,11 +120,21 @@ def claim(tx: Tx, pool: Pool, *, host: HostId, limit: int, lease_s: float) -> li
     Fleeting activities that come up too late are dropped on the way, and what this program cannot read is parked: one
     such row must not keep everything behind it from being done.
     """
+    return claim_with(tx, _CLAIM, (pool, host_key(pool, host), tx.now), host=host, limit=limit, lease_s=lease_s)
+
+
+def claim_with(
+    tx: Tx, statement: str, chosen: Sequence[Value], *, host: HostId, limit: int, lease_s: float
+) -> list[Claimed]:
+    """Like `claim`, with another choice of rows.
+
+    statement  an UPDATE … RETURNING with the columns that `claim` has; its parameters are token, host, end of the claim,
+               `chosen` and the number of rows
+    """
     claimed: list[Claimed] = []
     while room := limit - len(claimed):
         token, until = secrets.token_hex(8), tx.now + lease_s
-        parameters = (token, host, until, pool, host_key(pool, host), tx.now, room)
-        rows = tx.execute(_CLAIM, parameters).fetchall()
+        rows = tx.execute(statement, (token, host, until, *chosen, room)).fetchall()
         ended = False
         for n, session, lane, row_pool, kind, created_at, attempts, expires_at, body in rows:
             if expires_at is not None and expires_at <= tx.now:

@@ -208,11 +208,6 @@ def open_runs(tx: Tx, host: HostId) -> list[Session]:
     return [session for session in _readable(tx, "open_runs", host) if session.thread is not None]
 
 
-def places(tx: Tx, host: HostId) -> list[SessionId]:
-    """The sessions of `host` that OpenCode works for. Decodes nothing: thousands may wait for a place."""
-    return [SessionId(id_) for (id_,) in tx.execute(_SQL["places"], (host,)).fetchall()]
-
-
 def working_runs(tx: Tx, host: HostId) -> list[Session]:
     """The sessions of `host` that OpenCode works for, whole: what the follower follows."""
     return _readable(tx, "working_runs", host)

@@ -11,7 +11,7 @@ from dragoman.core.events import Event, RequestRefused, SessionExpired
 from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
-from dragoman.ledger import effects, queries
+from dragoman.ledger import effects, queries, queue
 from dragoman.ledger.codec import decode_session, encode, encode_for_journal
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.turn_rows import keep_turns
@@ -144,6 +144,7 @@ def _turn(
         _open(tx, after)
     else:
         _store(tx, before, after)
+        queue.moved(tx, before, after)
     tx.execute(_NOTE, (after.id, tx.now, type(event).__name__, encode_for_journal(event)))
     keep_turns(tx, before, event, decided)
     if decided.messages:
@@ -154,8 +155,11 @@ def _turn(
                 for m in decided.messages
             ],
         )
+    queued = effects.insert(tx, after, decided.effects)
+    if after.runs > session.runs:
+        queue.prioritise(tx, after)
     refused = event.reason if isinstance(event, RequestRefused) else ""
-    return Outcome(session=after, effects=effects.insert(tx, after, decided.effects), refused=refused)
+    return Outcome(session=after, effects=queued, refused=refused)
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -153,6 +153,7 @@ class Linear:
             branch_name=found.branch_name or None,
             state_type=found.state.type if found.state else None,
             delegate=UserId(found.delegate.id) if found.delegate else None,
+            priority=int(found.priority),
         )
 
     async def file(self, link: files.FileLink, room: int) -> files.File:

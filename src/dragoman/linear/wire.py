@@ -158,6 +158,7 @@ class RepliedIssue(Wire):
     url: str = ""
     description: str | None = None
     branch_name: str | None = None
+    priority: float = 0.0  # a whole number, though the schema says Float
     state: RepliedState | None = None
     team: RepliedTeam | None = None
     delegate: Named | None = None

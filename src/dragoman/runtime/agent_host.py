@@ -32,6 +32,10 @@ class AgentHost(Protocol):
         """
         ...
 
+    def away(self) -> str | None:
+        """Why it cannot be used now; empty while nobody knows yet; None when it is there."""
+        ...
+
     def room(self) -> bool:
         """Whether memory allows one more run."""
         ...
@@ -48,6 +52,8 @@ class AttachedServer:
         self._workspaces_dir = workspaces_dir
         self._proved = False
         self._why = "has not answered yet"
+        self._looked = False
+        self.changed: Callable[[], None] = _nobody
         self._reaching = asyncio.Lock()
         self._not_before = 0.0
 
@@ -55,6 +61,10 @@ class AttachedServer:
     def state(self) -> str:
         """ "up", or why it is not."""
         return self._why or "up"
+
+    def away(self) -> str | None:
+        """Why it cannot be used now; empty before the first look; None when it is there."""
+        return (self._why if self._looked else "") if self._why else None
 
     async def client(self) -> OpenCode:
         """The client; the first time after a proof. While it is away nobody but `run` knocks: thousands may wait."""
@@ -76,6 +86,7 @@ class AttachedServer:
             self._not_before = time.monotonic() + FIRST_RETRY_S
             raise
         self._proved, self._why = True, ""
+        self.changed()
 
     async def run(self) -> None:
         """See that it shares our disk as soon as it answers, then look now and then whether it is there.
@@ -89,13 +100,16 @@ class AttachedServer:
             except OpenCodeError as error:
                 if not self._why or wait_s == FIRST_RETRY_S:
                     _log.warning("opencode.away", error=str(error))
-                self._why = f"away: {error}"
+                self._why, self._looked = f"away: {error}", True
+                self.changed()
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
             else:
                 if self._why:
                     _log.info("opencode.back")
-                self._why, wait_s = "", FIRST_RETRY_S
+                    self._why = ""
+                    self.changed()
+                wait_s = FIRST_RETRY_S
                 await asyncio.sleep(LOOK_S)
 
     def room(self) -> bool:
@@ -127,6 +141,10 @@ class AttachedServer:
             )
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 RECYCLE_BYTES = 2 * 1024**3  # above this the server is started anew as soon as no run is open
 RECYCLE_LOOK_S = 30.0
 END_GRACE_S = 2.0  # it ends within 0.2 s of SIGTERM when it is well
@@ -147,11 +165,16 @@ class TendedServer:
         self._why = "OpenCode is starting"
         self._known = asyncio.Event()  # the first start has come to something
         self.endpoint: Endpoint | None = None
+        self.changed: Callable[[], None] = _nobody
 
     @property
     def state(self) -> str:
         """ "up", or why it is not."""
         return "up" if self._client is not None else self._why
+
+    def away(self) -> str | None:
+        """Why it cannot be used now; empty during the first start, which takes seconds; None when it is there."""
+        return None if self._client is not None else self._why if self._known.is_set() else ""
 
     @property
     def sandbox_state(self) -> str:
@@ -203,6 +226,7 @@ class TendedServer:
                 self._why = str(error)
                 _log.error("opencode.unstartable", error=str(error), again_in_s=wait_s)
                 self._known.set()
+                self.changed()
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
 
@@ -214,6 +238,7 @@ class TendedServer:
             self._known.set()
         else:
             self._why = "OpenCode has ended and is being started anew"
+        self.changed()
         if old is not None:
             with contextlib.suppress(OSError):
                 await old.close()

@@ -34,6 +34,9 @@ FLOOD = 8  # deliveries under way at a time; at 200 a second there are two or th
 _log = logs.get("engine")
 
 
+# What was heard inside a transaction, and what became of it; listeners are told once it is committed.
+Heard = tuple[Event, Outcome]
+
 # Wants to know how a session stands after each turn.
 Listener = Callable[[Session], None]
 
@@ -120,6 +123,15 @@ class Engine:
 
         for (_, fact), outcome in zip(facts, await self.ledger.turn(hear), strict=True):
             self._told(fact, outcome)
+
+    def hear(self, tx: Tx, session: SessionId, event: Event) -> Heard:
+        """Hear something inside a transaction that decides more than that; `announce` it afterwards."""
+        return event, turns.receive(tx, session, event, turn_of=self._step)
+
+    def announce(self, heard: Sequence[Heard]) -> None:
+        """Tell the listeners what was heard in a transaction that is committed."""
+        for event, outcome in heard:
+            self._told(event, outcome)
 
     async def expire(self) -> int:
         """Tell every session whose time is over, some in each transaction; how many timed out."""

@@ -13,10 +13,10 @@ from typing import IO, Any
 from dragoman import logs
 from dragoman.config import Settings
 from dragoman.core.effects import Remind
-from dragoman.core.events import Event
+from dragoman.core.events import Event, PlaceDue, PlaceInQueue
 from dragoman.errors import LedgerError, Refusal, Theirs
-from dragoman.ids import HostId
-from dragoman.ledger import cleanup, effects, hosts, numbers, pools, read
+from dragoman.ids import HostId, session_of
+from dragoman.ledger import cleanup, effects, hosts, numbers, pools, queue, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
@@ -37,6 +37,7 @@ from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
+from dragoman.runtime.start_gate import StartGate
 from dragoman.runtime.stopwatch import Stopwatch
 from dragoman.runtime.tenant import Tenant
 from dragoman.runtime.workers import Perform, Recurs, Workers
@@ -122,19 +123,23 @@ class Service:
             self.desk,
             model=settings.opencode_model or None,
             agent=settings.opencode_agent,
-            places=settings.max_concurrent_sessions,
             attachments=Attachments(self.linear),
             is_ours=self.tenant.is_ours,
         )
+        self._start_gate = StartGate(self.engine, self.agent_host, settings.max_concurrent_sessions)
         performers: dict[Pool, Perform] = {
             "linear": self._show,
             "start": self._agent.perform,
             "agent": self._agent.perform,
             "abort": self._agent.perform,
-            "timers": _timer,
+            "timers": self._timer,
             "system": self._job,
         }
-        self._workers = [Workers(self.engine, pool, size, performers[pool]) for pool, size in _SIZES.items()]
+        self._workers = [
+            Workers(self.engine, pool, size, performers[pool], look=self._start_gate.look if pool == "start" else None)
+            for pool, size in _SIZES.items()
+        ]
+        self.agent_host.changed = self._look_at_starts
         self._spawn("follower", self.follower.run())
         for workers in self._workers:
             self._spawn("workers", workers.run())
@@ -213,9 +218,16 @@ class Service:
         self.engine.rules, self.engine.crowd = settings.rules, settings.max_per_issue_hour
         self.engine.gate = Gate(settings.policy, settings.paces)
         self.desk.serve(settings.repositories)
-        self._agent.limit(settings.max_concurrent_sessions)
+        self._start_gate.places = settings.max_concurrent_sessions
+        self._look_at_starts()
         if self.projector is not None:
             self.projector.retention_days = settings.rules.retention_days
+
+    def _look_at_starts(self) -> None:
+        """Whether runs may begin now that could not before."""
+        for workers in self._workers:
+            if workers.pool == "start":
+                workers.wake()
 
     @property
     def _cleanup_s(self) -> float:
@@ -315,6 +327,14 @@ class Service:
         self._stopwatch.shown(claimed.effect)
         return event
 
+    async def _timer(self, claimed: Claimed) -> Event | None:
+        """A timer is performed by telling what it was set for; where a run stands in the queue is looked up first."""
+        event = claimed.effect.event if isinstance(claimed.effect, Remind) else None
+        if not isinstance(event, PlaceDue):
+            return event
+        place = await self.ledger.read(queue.place_of, session_of(event.run), event.run)
+        return PlaceInQueue(run=event.run, place=place) if place is not None else None
+
     async def _job(self, claimed: Claimed) -> Event | None:
         """What has to be done now and then: sessions time out, and the ledger forgets what is old, batch by batch."""
         timed_out = await self.engine.expire()
@@ -323,12 +343,6 @@ class Service:
             removed += batch
         _log.info("cleanup.done", timed_out=timed_out, removed=removed)
         raise Recurs(self._cleanup_s)
-
-
-async def _timer(claimed: Claimed) -> Event | None:
-    """A timer is performed by telling what it was set for."""
-    effect = claimed.effect
-    return effect.event if isinstance(effect, Remind) else None
 
 
 def _make_folders(data: Path) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from dragoman import logs
 from dragoman.core.effects import when_parked
@@ -20,7 +21,7 @@ from dragoman.ledger import effects
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Job, Pool
 from dragoman.ledger.tx import Tx
-from dragoman.runtime.engine import Engine
+from dragoman.runtime.engine import Engine, Heard
 
 LEASE_S = 30.0
 LET_GO_S = 0.5  # for what was told to stop to do so; whatever does not is left behind
@@ -65,15 +66,43 @@ class Recurs(Exception):
         self.after_s = after_s
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What was taken from a pool.
+
+    due   when something else may be taken, by the database's clock; None when only a commit can bring that about
+    told  what sessions heard on the way
+    """
+
+    claimed: Sequence[Claimed]
+    due: float | None = None
+    told: Sequence[Heard] = ()
+
+
+# Takes up to so many effects, each for so many seconds.
+Take = Callable[[Tx, int, float], Taken]
+
+
 class Workers:
     """One pool: up to `size` effects under way at a time.
 
+    look     what decides which effects are taken, asked anew each time; None = those that are due, longest waiting first
     lease_s  how long a claim lasts; it is renewed three times as often
     """
 
-    def __init__(self, engine: Engine, pool: Pool, size: int, perform: Perform, *, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        pool: Pool,
+        size: int,
+        perform: Perform,
+        *,
+        look: Callable[[], Take] | None = None,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._look = look or (lambda: self._take_due)
         self._engine = engine
-        self._pool = pool
+        self.pool = pool
         self._size = size
         self._perform = perform
         self._lease_s = lease_s
@@ -81,7 +110,7 @@ class Workers:
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._stopping = False
         self._took_at = 0.0
-        engine.ledger.on_commit(self._wake)
+        engine.ledger.on_commit(self._woken_by)
 
     async def run(self) -> None:
         """Work until stopped."""
@@ -93,7 +122,7 @@ class Workers:
                 try:
                     nap = await self._take()
                 except LedgerError as error:
-                    _log.warning("claim.failed", pool=self._pool, error=str(error))
+                    _log.warning("claim.failed", pool=self.pool, error=str(error))
                     nap = LEDGER_DOWN_NAP_S
                 if nap > 0:
                     await self._nap(nap)
@@ -111,13 +140,13 @@ class Workers:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=LET_GO_S)
         for claimed in self._under_way.values():
-            _log.error("worker.stuck", pool=self._pool, effect=type(claimed.effect).__name__, n=claimed.n)
+            _log.error("worker.stuck", pool=self.pool, effect=type(claimed.effect).__name__, n=claimed.n)
 
     async def _step_aside(self) -> None:
         """In a flood of deliveries their answers come first: Linear waits for them five seconds, and for a first thought
         ten. What people are waiting to see ended (aborts, timers) is not held up, and the rest for half a second only."""
         left_s = self._took_at + STEP_ASIDE_S - time.monotonic()
-        if self._pool in PROMPT_POOLS or self._engine.calm.is_set() or left_s <= 0:
+        if self.pool in PROMPT_POOLS or self._engine.calm.is_set() or left_s <= 0:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._engine.calm.wait(), left_s)
@@ -129,22 +158,28 @@ class Workers:
         if room <= 0:
             return LONGEST_NAP_S
 
-        def take(tx: Tx) -> tuple[list[Claimed], float | None]:
-            claimed = effects.claim(tx, self._pool, host=self._engine.host, limit=room, lease_s=self._lease_s)
-            due = effects.next_due(tx, self._pool, self._engine.host) if len(claimed) < room else None
-            return claimed, None if due is None else due - tx.now
+        look = self._look()
 
-        claimed, due_in = await self._engine.ledger.turn(take)
+        def take(tx: Tx) -> tuple[Taken, float]:
+            return look(tx, room, self._lease_s), tx.now
+
+        taken, now = await self._engine.ledger.turn(take)
+        self._engine.announce(taken.told)
         if self._stopping:
             return 0.0  # told to stop meanwhile: these fall due again
-        for one in claimed:
+        for one in taken.claimed:
             before = next((task for task, known in self._under_way.items() if known.n == one.n), None)
             task = asyncio.create_task(self._do(one, before))
             self._under_way[task] = one
             task.add_done_callback(self._done)
-        if len(claimed) == room:
+        if len(taken.claimed) == room or taken.due is None:
             return LONGEST_NAP_S
-        return LONGEST_NAP_S if due_in is None else min(LONGEST_NAP_S, max(0.0, due_in))
+        return min(LONGEST_NAP_S, max(0.0, taken.due - now))
+
+    def _take_due(self, tx: Tx, limit: int, lease_s: float) -> Taken:
+        claimed = effects.claim(tx, self.pool, host=self._engine.host, limit=limit, lease_s=lease_s)
+        due = effects.next_due(tx, self.pool, self._engine.host) if len(claimed) < limit else None
+        return Taken(claimed=claimed, due=due)
 
     async def _do(self, claimed: Claimed, before: asyncio.Task[None] | None) -> None:
         """Perform it and tell the outcome.
@@ -207,7 +242,7 @@ class Workers:
         self._under_way.pop(task, None)
         self._woken.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("worker.broke", pool=self._pool, error=repr(error))
+            _log.error("worker.broke", pool=self.pool, error=repr(error))
 
     async def _renew(self) -> None:
         while True:
@@ -217,7 +252,7 @@ class Workers:
                 try:
                     await self._engine.ledger.turn(_renew_all, mine, self._lease_s)
                 except LedgerError as error:
-                    _log.warning("renewal.failed", pool=self._pool, error=str(error))
+                    _log.warning("renewal.failed", pool=self.pool, error=str(error))
 
     async def _nap(self, seconds: float) -> None:
         try:
@@ -225,8 +260,12 @@ class Workers:
         except TimeoutError:
             return
 
-    def _wake(self, pools: frozenset[Pool]) -> None:
-        if self._pool in pools:
+    def wake(self) -> None:
+        """Look again now: something has changed that the ledger does not know."""
+        self._woken.set()
+
+    def _woken_by(self, pools: frozenset[Pool]) -> None:
+        if self.pool in pools:
             self._woken.set()
 
 

@@ -51,12 +51,8 @@ SELECT status, count(*) FROM sessions GROUP BY status;
 -- The sessions of a host that have a turn under way.
 SELECT id, body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
 
--- name: places
--- The sessions of a host that OpenCode works for.
-SELECT id FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
-
 -- name: working_runs
--- The same, whole.
+-- The sessions of a host that OpenCode works for.
 SELECT id, body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
 
 -- name: sessions_of_issue

@@ -46,7 +46,6 @@ class AgentWork:
     """Performs what OpenCode shall do.
 
     model     "provider/model"; None = the server's default
-    places    most runs at a time
     attachments  fetches what people attached
     is_ours   whether an organization is the one we work for; None while nobody knows
     """
@@ -59,7 +58,6 @@ class AgentWork:
         *,
         model: str | None,
         agent: str,
-        places: int,
         attachments: Attachments,
         is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
     ) -> None:
@@ -70,20 +68,8 @@ class AgentWork:
         self._attachments = attachments
         self._fence = Fence(engine, host)
         self._starts = RunStarts(
-            engine,
-            host,
-            desk,
-            self._fence,
-            model=model,
-            agent=agent,
-            places=places,
-            attachments=attachments,
-            is_ours=is_ours,
+            engine, host, desk, self._fence, model=model, agent=agent, attachments=attachments, is_ours=is_ours
         )
-
-    def limit(self, places: int) -> None:
-        """Allow this many runs at a time from now on; those under way go on."""
-        self._starts.places = places
 
     async def perform(self, claimed: Claimed) -> Event | None:
         """Perform one effect. Raises Postponed, GivenUp, OpenCodeError."""

@@ -22,7 +22,6 @@ from dragoman.runtime.performers.fence import Fence, refusals_end
 from dragoman.runtime.workers import GivenUp, Postponed
 
 FOREIGN = "I do not work for this organization."
-QUEUE_LOOK_S = (1.0, 5.0)  # how often a run that waits for a place looks again: at first, and later
 EARLIER_MESSAGES = 12  # of earlier sessions on the issue that a new one starts from
 
 
@@ -38,7 +37,6 @@ class RunStarts:
         *,
         model: str | None,
         agent: str,
-        places: int,
         attachments: Attachments,
         is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
     ) -> None:
@@ -48,13 +46,11 @@ class RunStarts:
         self._fence = fence
         self._model = model
         self._agent = agent
-        self.places = places
         self._attachments = attachments
         self._is_ours = is_ours
-        self._taken: set[RunId] = set()  # runs being started here that the ledger does not count as working yet
 
     async def start(self, effect: StartRun, claimed: Claimed) -> Event | None:
-        """Begin it, once there is a place. Raises Postponed, GivenUp, OpenCodeError."""
+        """Begin it; it was given a place. Raises Postponed, GivenUp, OpenCodeError."""
         session = await self._fence.session_in(effect.run)
         if session is None:
             await self._end_left_run(effect, again=claimed.attempts > 1)
@@ -64,13 +60,6 @@ class RunStarts:
             raise Postponed("Linear has not told yet who we are")
         if not ours:
             raise GivenUp("the session is of a foreign organization", event=RunFailed(run=effect.run, reason=FOREIGN))
-        await self._take_place(effect.run, claimed)
-        try:
-            return await self._start_in_place(effect, session)
-        finally:
-            self._taken.discard(effect.run)
-
-    async def _start_in_place(self, effect: StartRun, session: Session) -> Event | None:
         client = await self._fence.client(effect.run)
         workspace, notes = await self._workspace(effect.run, session)
         with refusals_end(effect.run):
@@ -112,14 +101,6 @@ class RunStarts:
         except Told as error:
             raise GivenUp(str(error), event=RunFailed(run=run, reason=str(error))) from error
 
-    async def _take_place(self, run: RunId, claimed: Claimed) -> None:
-        working = await self._engine.ledger.read(read.places, self._engine.host)
-        beginning = {session_of(each) for each in self._taken}
-        if len((beginning | set(working)) - {session_of(run)}) >= self.places or not self._host.room():
-            look_s = min(QUEUE_LOOK_S[1], QUEUE_LOOK_S[0] * claimed.attempts)
-            raise Postponed("all places are taken", event=RunWaiting(run=run, cause="capacity"), after_s=look_s)
-        self._taken.add(run)
-
     async def _thread(self, client: OpenCode, session: Session, workspace: Workspace) -> AgentThread:
         if session.thread is not None and await client.thread_exists(session.thread, workspace.directory):
             return session.thread
@@ -135,7 +116,7 @@ class RunStarts:
         again  an earlier attempt was cut off and may have given the prompt to a thread that the session never heard of
         """
         session = await self._engine.session(session_of(effect.run))
-        if session is None or not (again or session.thread):
+        if session is None or not again:
             return
         directory = session.workspace.directory if session.workspace else self._desk.standing(session)
         if directory is None:

@@ -1,7 +1,7 @@
 """Dragoman stands between Linear, where people ask, and OpenCode, where an agent works.
 
-For programs: `OpenCodeClient` talks with an OpenCode server, `read_context` reads a Linear webhook,
-`read_trouble` an error; see their docstrings. They are loaded when they are first asked for.
+For programs: `SessionManager` keeps sessions, `OpenCodeClient` talks with an OpenCode server, `read_context` reads a
+Linear webhook, `read_trouble` an error; see docs/how-to/library.md. They are loaded when they are first asked for.
 """
 
 from __future__ import annotations
@@ -10,10 +10,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dragoman.config import LibrarySettings
+    from dragoman.config import load_library as load_library_settings
     from dragoman.core.context import LinearContext
     from dragoman.core.trouble import Trouble, read_trouble
     from dragoman.core.wording import fallback
-    from dragoman.linear.context import read_context
+    from dragoman.ledger.read import Stats
+    from dragoman.linear.comment_context import read_context
+    from dragoman.manager import (
+        IllegalStatusChange,
+        ManagedSession,
+        MessageMetadata,
+        SessionManager,
+        SessionMessage,
+        SessionOptions,
+        UnknownSession,
+    )
     from dragoman.opencode.conversations import Completion, OpenCodeClient, OpenCodeSession, Reply, SessionState
     from dragoman.opencode.listening import Chunk
 
@@ -21,29 +33,51 @@ __version__ = "0.1.0"
 __all__ = [
     "Chunk",
     "Completion",
+    "IllegalStatusChange",
+    "LibrarySettings",
     "LinearContext",
+    "ManagedSession",
+    "MessageMetadata",
     "OpenCodeClient",
     "OpenCodeSession",
     "Reply",
+    "SessionManager",
+    "SessionMessage",
+    "SessionOptions",
     "SessionState",
+    "Stats",
     "Trouble",
+    "UnknownSession",
     "__version__",
     "fallback",
+    "load_library_settings",
     "read_context",
     "read_trouble",
 ]
 
+# Where each name is, and its name there when that is another.
+_MANAGER, _CONVERSATIONS = "manager", "opencode.conversations"
 _PLACES = {
     "Chunk": "opencode.listening",
-    "Completion": "opencode.conversations",
+    "Completion": _CONVERSATIONS,
+    "IllegalStatusChange": _MANAGER,
+    "LibrarySettings": "config",
     "LinearContext": "core.context",
-    "OpenCodeClient": "opencode.conversations",
-    "OpenCodeSession": "opencode.conversations",
-    "Reply": "opencode.conversations",
-    "SessionState": "opencode.conversations",
+    "ManagedSession": _MANAGER,
+    "MessageMetadata": _MANAGER,
+    "OpenCodeClient": _CONVERSATIONS,
+    "OpenCodeSession": _CONVERSATIONS,
+    "Reply": _CONVERSATIONS,
+    "SessionManager": _MANAGER,
+    "SessionMessage": _MANAGER,
+    "SessionOptions": _MANAGER,
+    "SessionState": _CONVERSATIONS,
+    "Stats": "ledger.read",
     "Trouble": "core.trouble",
+    "UnknownSession": _MANAGER,
     "fallback": "core.wording",
-    "read_context": "linear.context",
+    "load_library_settings": "config:load_library",
+    "read_context": "linear.comment_context",
     "read_trouble": "core.trouble",
 }
 
@@ -51,4 +85,5 @@ _PLACES = {
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'dragoman' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dragoman.{_PLACES[name]}"), name)
+    place, _, there = _PLACES[name].partition(":")
+    return getattr(importlib.import_module(f"dragoman.{place}"), there or name)

@@ -11,7 +11,7 @@ import uuid
 from typing import NewType
 
 OrganizationId = NewType("OrganizationId", str)  # Linear's tenant, UUID
-SessionId = NewType("SessionId", str)  # Linear agent session, UUID; the key of everything
+SessionId = NewType("SessionId", str)  # Linear agent session, UUID, or `library_session_id`; the key of everything
 IssueId = NewType("IssueId", str)  # UUID; the issue *key* is "ENG-12"
 UserId = NewType("UserId", str)  # UUID of a person in Linear
 ActivityId = NewType("ActivityId", str)  # UUID v4, made by us for what we post, by Linear for what people post
@@ -23,6 +23,15 @@ MessageId = NewType("MessageId", str)  # OpenCode message, "msg_…"
 PartId = NewType("PartId", str)  # OpenCode part of a message, "prt_…"
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def library_session_id(issue: str, user: str, at: float, chance: str) -> SessionId:
+    """The id of a session that a program makes: `session_<issue>_<user>_<ms>_<random>`.
+
+    at      seconds since the epoch
+    chance  tells two of one millisecond apart
+    """
+    return SessionId(f"session_{issue}_{user}_{int(at * 1000)}_{chance}")
 
 
 def run_id(session: SessionId, turn: int) -> RunId:

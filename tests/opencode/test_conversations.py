@@ -11,8 +11,9 @@ import pytest
 from dragoman import LinearContext, OpenCodeClient
 from dragoman.errors import ConfigurationError, NoAnswer, NotFound, OpenCodeDown, OpenCodeError, Refusal
 from dragoman.opencode import listening
+from dragoman.opencode.stream import Connected, Signal
 from dragoman.sim.script import Ask, Fail, Pause, Say, Think, Use
-from tests.opencode.contexts import a_context
+from tests.library.contexts import a_context
 from tests.runtime.waiting import until
 from tests.stories.agent_script import Compacts, Guarded
 from tests.stories.agent_threads import Thread, text_of
@@ -291,6 +292,16 @@ async def test_whoever_stops_reading_closes_the_connection_and_not_the_run(
     await until(nobody_reads)
     assert not [task for task in asyncio.all_tasks() if "_pump" in repr(task)]
     assert (await client.get_session_status(session.id)).status == "busy"
+
+
+async def test_a_cancellation_that_meets_a_piece_of_text_is_not_lost() -> None:
+    signals: asyncio.Queue[Signal] = asyncio.Queue()
+    waiting = asyncio.create_task(listening._next(signals, 10.0))
+    await asyncio.sleep(0)
+    signals.put_nowait(Connected())
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 # ── status and end ───────────────────────────────────────────────────────

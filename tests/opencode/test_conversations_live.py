@@ -13,8 +13,8 @@ import pytest_asyncio
 from dragoman import OpenCodeClient
 from dragoman.errors import NoAnswer, NotFound
 from dragoman.ids import AgentThread
+from tests.library.contexts import a_context
 from tests.opencode.conftest import Live
-from tests.opencode.contexts import a_context
 from tests.opencode.scripted import Wait
 
 pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from dragoman.config import catalogue as names
 from dragoman.config import table
-from dragoman.config.settings import LIVE, LedgerPlace, Settings, credentials, names_of
+from dragoman.config.settings import LIVE, LedgerPlace, LibrarySettings, Settings, credentials, names_of
 from dragoman.config.sources import DOTENV, Sources
 from dragoman.config.values import REDIS
 from dragoman.core.limits import Rules
@@ -24,7 +24,17 @@ from dragoman.core.pace import Paces
 
 SHORTEST_RETENTION_DAYS = 8  # Linear repeats a delivery for hours, and people may send one again for a week
 
-__all__ = ["LIVE", "LedgerPlace", "Settings", "load", "load_ledger_place", "load_rules", "names_of"]
+__all__ = [
+    "LIVE",
+    "LedgerPlace",
+    "LibrarySettings",
+    "Settings",
+    "load",
+    "load_ledger_place",
+    "load_library",
+    "load_rules",
+    "names_of",
+]
 
 
 def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
@@ -105,6 +115,26 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
     in_urls = (credentials(sources.raw(setting.name)) for setting in names.ALL.values() if setting.kind == "URL")
     found = (part.strip() for parts in (*secret, *in_urls) for part in parts)
     return LedgerPlace(url=url, projection_url=projection_url, secrets=tuple(secret for secret in found if secret))
+
+
+def load_library(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> LibrarySettings:
+    """Read what a program needs that keeps sessions through the library: no secret of Linear is wanted.
+
+    environment, folder  as for `load`
+    Raises               ConfigurationError with every problem
+    """
+    sources = _open(environment, folder)
+    _, ledger_url, _ = _places(sources)
+    # A program needs no repositories, so it may go without the file that names them.
+    wanted = sources.raw("DRAGOMAN_CONFIG") or table.place(sources, sources.folder).is_file()
+    settings = LibrarySettings(
+        ledger_url=ledger_url,
+        enabled=sources.read(names.ENABLE_SESSIONS),
+        cleanup_interval_minutes=sources.read(names.SESSION_CLEANUP_INTERVAL_MINUTES),
+        rules=_rules(sources, table.read(sources, sources.folder).rules if wanted else Rules()),
+    )
+    sources.finish()
+    return settings
 
 
 def load_rules(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Rules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -148,6 +148,31 @@ class Settings(Record):
 
     def __repr__(self) -> str:
         return f"Settings({self.shown()!r})"
+
+
+class LibrarySettings(Record):
+    """What the library needs; `config.load_library` reads it from the same names as the service.
+
+    ledger_url  sqlite:///relative, sqlite:////absolute or memory://; a service may use the same file
+    enabled     false = no session can be made (ENABLE_SESSIONS)
+    cleanup_interval_minutes  how often sessions are looked for whose time is over
+    rules       limits of a session's life, its time and messages among them
+    """
+
+    ledger_url: str = "memory://"
+    enabled: bool = True
+    cleanup_interval_minutes: float = 5.0
+    rules: Rules = Rules()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The part of a service's settings that the library needs."""
+        return cls(
+            ledger_url=settings.ledger_url,
+            enabled=settings.enable_sessions,
+            cleanup_interval_minutes=settings.session_cleanup_interval_minutes,
+            rules=settings.rules,
+        )
 
 
 class LedgerPlace(Record):

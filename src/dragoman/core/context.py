@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from dragoman.core.events import Person, Prompt
-from dragoman.ids import UserId
 from dragoman.record import Record
 
 
@@ -44,31 +40,3 @@ class LinearContext(Record, kw_only=True, tag=False, rename="camel", omit_defaul
             "mentionText": self.mention_text,
         }
         return tuple(name for name, said in wanted.items() if not said.strip())
-
-
-def person_of(context: LinearContext) -> Person:
-    """Who wrote."""
-    return Person(id=UserId(context.user_id), name=context.user_name)
-
-
-def prompt_of(context: LinearContext, message: str) -> Prompt:
-    """A message in the name of who wrote, with the issue and, when it is another text, the comment as its context."""
-    about = [f"Issue {context.issue_id}: {context.issue_title}", context.issue_description]
-    if message.strip() != context.mention_text.strip():
-        about.append(f"Comment by {context.user_name}: {context.mention_text}")
-    return Prompt(
-        text=message,
-        author=person_of(context),
-        context="\n\n".join(part for part in about if part.strip()),
-        sent_at=written_at(context.created_at),
-        kind="mention",
-    )
-
-
-def written_at(moment: str) -> float:
-    """Seconds since the epoch of an ISO 8601 moment, UTC unless it says otherwise; 0 when it is none."""
-    try:
-        read = datetime.fromisoformat(moment)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core.context import LinearContext
 from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId, UserId
 from dragoman.record import Record
 
@@ -237,6 +238,27 @@ class MessageAdded(Record):
     cost: float = 0.0
 
 
+class SessionMade(Record):
+    """A program made a session through the library. Fields as in session.Session; `issue_key` "" when unknown."""
+
+    context: LinearContext
+    issue_key: str = ""
+    timeout_s: float = 0.0
+    max_messages: int = 0
+
+
+class ThreadLinked(Record):
+    """A program works on the session in this OpenCode session of its own."""
+
+    thread: AgentThread
+
+
+class ErrorCounted(Record):
+    """A program's attempt to answer failed."""
+
+    reason: str = ""
+
+
 # ── from our own side ────────────────────────────────────────────────────
 class RunStarted(Record):
     """The prompt is in OpenCode, or OpenCode is there again after it was waited for.
@@ -431,6 +453,7 @@ class RunSettled(Record):
 
 LinearEvent = SessionOpened | Prompted | StopRequested | RequestRefused | Withdrawn
 OperatorEvent = SessionExpired | CompletionRequested | ReactivationRequested | StatusRequested | MessageAdded
+LibraryEvent = SessionMade | ThreadLinked | ErrorCounted
 AskRaised = PermissionAsked | QuestionAsked
 AgentEvent = (
     Reasoned
@@ -462,4 +485,4 @@ RuntimeEvent = (
     | PatienceOver
 )
 RunEvent = AgentEvent | RuntimeEvent
-Event = LinearEvent | OperatorEvent | AgentEvent | RuntimeEvent
+Event = LinearEvent | OperatorEvent | LibraryEvent | AgentEvent | RuntimeEvent

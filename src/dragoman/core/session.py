@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
 from dragoman.core.events import AskRaised, Issue, Person, Prompt, Todo
 from dragoman.core.limits import FAILED_TURNS
@@ -137,6 +138,7 @@ class Session(Record):
     expires_at  when it times out if nothing happens; seconds since the epoch; 0 = it does not
     timeout_s   its own, instead of the rule's; `max_messages` likewise; 0 = the rule's
     priority    of its runs in the queue, when a trigger set it: 1 urgent … 4 low; 0 = the issue's
+    context     what a program made it from, through the library; None = Linear made it
     """
 
     id: SessionId
@@ -161,6 +163,7 @@ class Session(Record):
     timeout_s: float = 0.0
     max_messages: int = 0
     priority: int = 0
+    context: LinearContext | None = None
 
 
 class Message(Record):

@@ -1,7 +1,8 @@
-"""THE machine: every transition of a session is decided by `step`, in five files of one thought each.
+"""THE machine: every transition of a session is decided by `step`, in six files of one thought each.
 
     step.py        what people do: they open, write, stop, withdraw
     closing.py     how a session is over, and is reopened: by withdrawal, command or time
+    by_program.py  what a program does with a session of its own
     turns.py       the life of a turn: it begins, is steered, is ended, settles
     running.py     news of the run under way
     answering.py   what OpenCode asks of people
@@ -38,10 +39,12 @@ from msgspec.structs import replace
 
 from dragoman.core import wording
 from dragoman.core.answering import answer_ask
+from dragoman.core.by_program import on_library
 from dragoman.core.closing import close, keep_time, on_operator
 from dragoman.core.draft import Draft
 from dragoman.core.events import (
     CompletionRequested,
+    ErrorCounted,
     Event,
     Issue,
     MessageAdded,
@@ -50,9 +53,11 @@ from dragoman.core.events import (
     ReactivationRequested,
     RequestRefused,
     SessionExpired,
+    SessionMade,
     SessionOpened,
     StatusRequested,
     StopRequested,
+    ThreadLinked,
     Withdrawn,
 )
 from dragoman.core.limits import Rules
@@ -98,6 +103,8 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             close(draft, reason)
         case SessionExpired() | CompletionRequested() | ReactivationRequested() | StatusRequested() | MessageAdded():
             on_operator(draft, event)
+        case SessionMade() | ThreadLinked() | ErrorCounted():
+            on_library(draft, event)
         case _:
             turn = live_turn(session)
             if turn is not None and turn.run == event.run:

@@ -249,7 +249,8 @@ class SqliteLedger:
     def _fail(self, group: list[_Waiting], error: sqlite3.Error) -> None:
         for waiting in group:
             if waiting.error is None:
-                waiting.error = LedgerError(f"the ledger could not commit: {error}")
+                held = "; another process holds it: try again" if _code(error) == sqlite3.SQLITE_BUSY else ""
+                waiting.error = LedgerError(f"the ledger could not commit: {error}{held}")
                 waiting.error.__cause__ = error
 
     def _recover(self, error: sqlite3.Error) -> None:

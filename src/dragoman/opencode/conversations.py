@@ -20,8 +20,9 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core import prompts
-from dragoman.core.context import LinearContext, prompt_of
+from dragoman.core.context import LinearContext
 from dragoman.core.events import Usage
+from dragoman.core.from_context import prompt_of
 from dragoman.core.retry import backoff
 from dragoman.errors import ConfigurationError, OpenCodeDown, OpenCodeError, Refusal
 from dragoman.ids import AgentThread, MessageId, RunId, message_id, part_id

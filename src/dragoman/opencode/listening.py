@@ -110,8 +110,7 @@ class Listening:
         finally:
             stream.close()
             reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
+            await asyncio.wait([reader])
 
     # ── reading ──────────────────────────────────────────────────────────
     async def _read(self, stream: EventStream, signals: asyncio.Queue[Signal], until: float) -> AsyncGenerator[Chunk]:
@@ -246,7 +245,8 @@ async def _next(signals: asyncio.Queue[Signal], within_s: float) -> list[Signal]
     found: list[Signal] = []
     with contextlib.suppress(TimeoutError):
         if within_s > 0:
-            found.append(await asyncio.wait_for(signals.get(), within_s))
+            async with asyncio.timeout(within_s):  # wait_for of Python 3.11 loses a cancellation that meets a signal
+                found.append(await signals.get())
     while not signals.empty():
         found.append(signals.get_nowait())
     return found

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from msgspec.structs import replace
 
-from dragoman.core.activities import Activity, Failure, Final, Response
+from dragoman.core.activities import Activity, Final, Response
 from dragoman.core.effects import Effect, Post, Remind, ShowPlan
 from dragoman.core.events import (
     Answered,
@@ -219,7 +219,7 @@ class Story:
 
     @property
     def finals(self) -> list[Final]:
-        return [activity for activity in self.shown if isinstance(activity, Response | Failure)]
+        return [activity for activity in self.shown if isinstance(activity, Final)]
 
     @property
     def plans_shown(self) -> list[list[tuple[str, str]]]:

@@ -88,9 +88,9 @@ def test_an_issue_is_moved_only_when_a_person_delegated_it() -> None:
 
 def test_a_message_before_the_session_was_opened_begins_the_turn_and_the_opening_joins_it() -> None:
     story = Story()
-    story.writes("do this first")
+    story.writes("fix this first")
     followed = story.opens("@agent please", kind="mention")
-    assert story.all(StartRun)[0].prompt.text == "do this first"
+    assert story.all(StartRun)[0].prompt.text == "fix this first"
     assert [effect.prompt.text for effect in story.all(SteerRun)] == ["@agent please"]
     assert len(shown(followed)) == 1
     story.starts()
@@ -100,7 +100,7 @@ def test_a_message_before_the_session_was_opened_begins_the_turn_and_the_opening
 
 def test_a_delegation_that_was_overtaken_by_a_message_still_moves_the_issue() -> None:
     story = Story()
-    story.writes("do this first")
+    story.writes("fix this first")
     story.opens("", kind="delegation")
     assert [effect.start for effect in story.all(BeginIssue)] == [False, True]
 

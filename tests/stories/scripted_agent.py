@@ -128,9 +128,9 @@ class ScriptedAgent:
 
     # ── what tests ask it ────────────────────────────────────────────────
     def thread_of(self, key: str) -> Thread:
-        """The thread that was made with that key. Raises LookupError."""
-        for thread in self.threads.values():
-            if thread.metadata.get("dragoman") == key:
+        """The newest thread of a session. Raises LookupError."""
+        for thread in reversed(self.threads.values()):
+            if str(thread.metadata.get("dragoman")).startswith(key):
                 return thread
         raise LookupError(key)
 

@@ -57,7 +57,7 @@ async def test_whoever_may_goes_on_where_somebody_was_refused_and_the_agent_neve
         # In the same thread, then in a new one whose context holds all comments of the issue.
         stage.people.follow_up(refused, "please fix it")
         assert await stage.final(refused, 2) == ("response", "Done.")
-        session = stage.mention("once more", issue=issue)
+        session = stage.mention("fix it once more", issue=issue)
         assert await stage.final(session) == ("response", "Done.")
         await nobody_kept(stage, WORDS)
         assert any("left out" in prompt for prompt in stage.prompts(session))
@@ -81,7 +81,7 @@ async def test_a_refused_message_during_a_run_does_not_reach_it(make_stage: Make
 async def test_a_refused_answer_leaves_the_question_open_for_others(make_stage: MakeStage) -> None:
     async with make_stage(access='answer = [{ users = ["alice@acme.example"] }]') as stage:
         stage.agent.plays("", COLOUR, Say(text="{answer}"))
-        session = stage.mention("go")
+        session = stage.mention("fix it")
         await stage.until_shown(session, "elicitation", "Which colour?")
         stage.people.follow_up(session, WORDS, by=stage.world.bob)
         await stage.until_shown(session, "response", "only some people may answer")
@@ -96,7 +96,7 @@ async def test_a_refused_answer_leaves_the_question_open_for_others(make_stage: 
 async def test_a_refused_approval_allows_nothing(make_stage: MakeStage) -> None:
     async with make_stage(access='approve = [{ users = ["alice@acme.example"], teams = ["ENG"] }]') as stage:
         stage.agent.plays("", PUSH, Say(text="{result}"))
-        session = stage.people.mention(stage.issue(), "go", by=stage.world.bob).id
+        session = stage.people.mention(stage.issue(), "fix it", by=stage.world.bob).id
         await stage.until_shown(session, "elicitation", "git push")
         await stage.until(lambda: stage.world.open_elicitation(session), "an open elicitation")
         stage.people.answer(session, "always", by=stage.world.bob)
@@ -163,7 +163,7 @@ async def test_the_trail_holds_what_was_heard_in_its_order(make_stage: MakeStage
         stage.agent.plays("", Say(text="Done."))
         for _ in range(3):
             await stage.final(stage.mention())
-            await stage.final(stage.people.mention(stage.issue(), "please", by=stage.world.bob).id)
+            await stage.final(stage.people.mention(stage.issue(), "please fix it", by=stage.world.bob).id)
         assert stage.service is not None
         rows = await stage.service.ledger.read(audit.newest)
         assert [(row.n, row.name, row.verdict) for row in rows[:2]] == [

@@ -16,7 +16,7 @@ PUSH = Guarded(tool="bash", args={"command": "git push"}, always=("git push *",)
 async def asked(stage: Stage, *steps: object, text: str = "") -> str:
     """A session whose agent plays these steps, once its question is before people."""
     stage.agent.plays("", *steps)  # type: ignore[arg-type]  # parts, as they are
-    session = stage.mention("go")
+    session = stage.mention("fix go")
     await stage.until_shown(session, "elicitation", text)
     await stage.until(lambda: stage.world.open_elicitation(session), "an open elicitation")
     return session

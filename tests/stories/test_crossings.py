@@ -29,7 +29,7 @@ async def test_a_message_that_crosses_with_the_end_of_the_run_is_answered(make_s
 
 async def test_two_messages_at_once_to_a_resting_session_are_both_given_to_the_agent(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         await stage.final(session)
         for text in ("second", "third"):
             stage.people.follow_up(session, text)

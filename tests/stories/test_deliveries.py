@@ -37,7 +37,7 @@ async def test_a_delivery_that_comes_five_times_is_one_turn(make_stage: MakeStag
         stage.linear.hooks.mischief = Mischief(copies=5)
         stage.agent.plays("first", Say(text="One."))
         stage.agent.plays("second", Say(text="Two."))
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         assert await stage.final(session) == ("response", "One.")
         stage.people.follow_up(session, "second")
         assert await stage.final(session, 2) == ("response", "Two.")
@@ -52,7 +52,7 @@ async def test_a_delivery_that_comes_five_times_is_one_turn(make_stage: MakeStag
 async def test_prompted_before_created_loses_nothing(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.linear.hooks.mischief = Mischief(hold=True)
-        session = stage.mention("the request itself")
+        session = stage.mention("fix the request itself")
         stage.people.follow_up(session, "and this too")
         stage.linear.hooks.mischief = Mischief()
         stage.linear.hooks.release(lambda held: held[::-1])
@@ -100,7 +100,7 @@ async def test_a_forged_delivery_is_refused_and_has_no_effect(make_stage: MakeSt
 
 async def test_a_session_without_an_issue_is_served(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
-        session = stage.people.mention_in_project(stage.world.add_project("Roadmap"), "have a look").id
+        session = stage.people.mention_in_project(stage.world.add_project("Roadmap"), "please review it").id
         assert (await stage.final(session))[0] == "response"
 
 
@@ -118,7 +118,7 @@ async def test_three_sessions_on_one_issue_work_side_by_side_on_branches_of_thei
     async with make_stage() as stage:
         stage.agent.plays("", WAIT, Say(text="Fixed."))
         issue = stage.issue()
-        sessions = [stage.mention(f"part {number}", issue=issue) for number in range(3)]
+        sessions = [stage.mention(f"fix part {number}", issue=issue) for number in range(3)]
         for session in sessions:
             await stage.until_shown(session, "action", "wait tool")
         places = [(await stage.details(session)).session.workspace for session in sessions]
@@ -135,14 +135,14 @@ async def test_a_new_session_starts_from_the_branch_and_the_conversation_of_an_e
     async with make_stage() as stage:
         stage.agent.plays("begin", Say(text="I began with the lexer."))
         issue = stage.issue()
-        earlier = stage.mention("begin", issue=issue)
+        earlier = stage.mention("fix begin", issue=issue)
         await stage.final(earlier)
         await stage.quiet()
         first = (await stage.details(earlier)).session.workspace
         assert first is not None
         identity = ("-c", "user.name=Agent", "-c", "user.email=agent@example.com")
         git(first.directory, *identity, "commit", "-q", "--allow-empty", "-m", "The lexer")
-        later = stage.mention("go on", issue=issue)
+        later = stage.mention("fix go on", issue=issue)
         await stage.final(later)
         second = (await stage.details(later)).session.workspace
         assert second is not None
@@ -156,7 +156,7 @@ async def test_above_the_cap_there_is_one_reply_and_then_silence(make_stage: Mak
         issue = stage.issue()
         sessions = []
         for number in range(5):
-            sessions.append(stage.mention(f"again {number}", issue=issue))
+            sessions.append(stage.mention(f"fix again {number}", issue=issue))
             await stage.until_delivered()
         await stage.quiet()
         kinds = [[kind for kind, _ in stage.shown(session)] for session in sessions]
@@ -168,9 +168,9 @@ async def test_above_the_cap_there_is_one_reply_and_then_silence(make_stage: Mak
 async def test_no_more_runs_at_a_time_than_there_are_places(make_stage: MakeStage) -> None:
     async with make_stage(settings={"MAX_CONCURRENT_SESSIONS": "1"}) as stage:
         stage.agent.plays("", WAIT, Say(text="Fixed."))
-        first = stage.mention("one")
+        first = stage.mention("fix one")
         await stage.until_shown(first, "action", "wait tool")
-        second = stage.mention("two")
+        second = stage.mention("fix two")
         await stage.until_shown(second, "thought", "All places are taken")
         assert len(stage.agent.player.runs) == 1
         stage.agent.release("tool")

@@ -61,7 +61,7 @@ async def test_an_open_ask_never_times_out(make_stage: MakeStage) -> None:
         assert stage.service is not None
         stage.service.engine.rules = replace(stage.service.engine.rules, timeout_s=SOON_S)
         stage.agent.plays("", Ask(question="Which colour?", options=(("Red", ""), ("Blue", ""))), Say(text="Painted."))
-        session = stage.mention("paint it")
+        session = stage.mention("fix and paint it")
         await stage.until_shown(session, "elicitation")
         removed = await stage.service.engine.expire()
         assert removed == 0
@@ -74,7 +74,7 @@ async def test_three_failed_turns_in_a_row_are_an_error_and_an_answer_ends_it(ma
     async with make_stage() as stage:
         stage.agent.plays("break", Fail(status=401))
         stage.agent.plays("now work", Say(text="Worked."))
-        session = stage.mention("break")
+        session = stage.mention("fix the break")
         for number in (1, 2, 3):
             assert (await stage.final(session, number))[0] == "error"
             assert (await stage.details(session)).summary.status == ("error" if number == 3 else "active")

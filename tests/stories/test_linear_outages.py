@@ -72,7 +72,7 @@ async def test_a_deleted_session_is_parked_and_others_go_on(make_stage: MakeStag
     async with make_stage() as stage:
         stage.unrefused.append("Entity not found")
         stage.agent.plays("first", Use(tool="bash", args={"command": "wait tool"}), Say(text="Into the void."))
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         stage.unchecked.add(session)
         await stage.until_shown(session, "action", "wait tool")
         stage.people.delete_session(session)
@@ -81,7 +81,7 @@ async def test_a_deleted_session_is_parked_and_others_go_on(make_stage: MakeStag
         await stage.quiet()
         assert len(stage.linear.graphql.refusals) <= 4
         assert "effect.parked" in stage.logged()
-        assert (await stage.final(stage.mention("second")))[0] == "response"
+        assert (await stage.final(stage.mention("fix second")))[0] == "response"
 
 
 async def test_a_forbidden_write_is_parked_and_not_tried_for_ever(make_stage: MakeStage) -> None:
@@ -112,7 +112,7 @@ async def test_linear_may_be_down_when_we_start(make_stage: MakeStage) -> None:
 async def test_messages_written_during_an_outage_are_answered_after_it(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("second", Say(text="Two."))
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         await stage.final(session)
         stage.linear.faults.order(Fault(kind="server_error", times=None))
         stage.people.follow_up(session, "second")

@@ -168,7 +168,7 @@ async def test_a_message_that_steers_while_opencode_is_away_gets_there_once(make
 async def test_a_thread_that_opencode_has_lost_is_begun_anew_from_our_history(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("first", Say(text="The lexer was at fault."))
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         await stage.final(session)
         await stage.quiet()
         stage.agent.threads.clear()

@@ -22,7 +22,7 @@ async def queued(stage: Stage, *names: str, priorities: tuple[int, ...] = ()) ->
     sessions = []
     for place, name in enumerate(names):
         priority = priorities[place] if priorities else 0
-        sessions.append(stage.mention(f"do {name}", issue=stage.issue(priority=priority)))
+        sessions.append(stage.mention(f"fix {name}", issue=stage.issue(priority=priority)))
         if place == 0:
             await stage.until_shown(sessions[0], "action", "wait")
         else:

@@ -75,7 +75,7 @@ async def test_a_follow_up_goes_into_the_same_agent_thread(make_stage: MakeStage
     async with make_stage() as stage:
         stage.agent.plays("first", Say(text="One."))
         stage.agent.plays("second", Say(text="Two."))
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         assert await stage.final(session) == ("response", "One.")
         stage.people.follow_up(session, "second")
         assert await stage.final(session, 2) == ("response", "Two.")
@@ -86,7 +86,7 @@ async def test_a_follow_up_goes_into_the_same_agent_thread(make_stage: MakeStage
 
 async def test_a_follow_up_after_a_restart_goes_into_the_same_agent_thread(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
-        session = stage.mention("first")
+        session = stage.mention("fix first")
         await stage.final(session)
         await stage.stop()
         await stage.agent.restart()

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from dragoman import config, logs
 from dragoman.core.session import Session
-from dragoman.ids import SessionId
+from dragoman.ids import SessionId, activity_id
 from dragoman.ledger import read
 from dragoman.ledger.read import Details
 from dragoman.ledger.sqlite import SqliteLedger
@@ -37,6 +37,7 @@ T = TypeVar("T")
 DEADLINE_S = 15.0
 DOWN_S = 10.0  # a service that was told to stop is gone by then
 LOOK_S = 0.02
+TURNS_MOST = 50  # in a session of a story
 SERVE = "from dragoman.cli import main; main()"  # what the installed command does
 CANARY = "canary-secret"  # no secret of ours may be seen anywhere
 HARMLESS = ("conflict on insert of",)  # the second write of an activity is refused, and that is a success
@@ -52,6 +53,7 @@ class Stage:
     opencode  whether OpenCode is there from the start
     settings  environment variables besides the usual ones
     access    what stands under [access] in the configuration file
+    tables    what else stands in the configuration file, TOML
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Stage:
         opencode: bool = True,
         settings: Mapping[str, str] | None = None,
         access: str = "",
+        tables: str = "",
     ) -> None:
         self.folder = folder
         self.linear = Simulator(access_token=f"{CANARY}-linear", secret=f"{CANARY}-webhook", retry_scale=0.001)
@@ -81,6 +84,7 @@ class Stage:
         self._opencode = opencode
         self._settings = dict(settings or {})
         self._access = access
+        self._tables = tables
         self._door: HttpServer | None = None
         self._woken = asyncio.Event()
         self._log_file = folder / "service.log"
@@ -185,8 +189,10 @@ class Stage:
         return [text for kind, text in self.shown(session) if kind == "thought"]
 
     def finals(self, session: str) -> list[tuple[str, str]]:
-        """What ended turns."""
-        return [row for row in self.shown(session) if row[0] in ("response", "error")]
+        """What ended turns; an elicitation among it is an answer or a plan that offers the way on."""
+        ends = {activity_id(SessionId(session), number) for number in range(1, TURNS_MOST)}
+        rows = self._rows(session)
+        return [(row.kind, said(row)) for row in rows if row.kind in ("response", "error") or row.id in ends]
 
     def plan(self, session: str) -> list[tuple[str, str]]:
         """The plan that Linear shows: (content, status)."""
@@ -308,7 +314,7 @@ class Stage:
         rules = "\n".join(f"{name} = {json.dumps(value)}" for name, value in self._rules.items())
         repository = f'[[repositories]]\nname = "acme/shop"\nurl = {json.dumps(str(self._upstream))}\ndefault = true\n'
         (self.folder / "dragoman.toml").write_text(
-            f"{repository}\n[session]\n{rules}\n[access]\n{self._access}\n", encoding="utf-8"
+            f"{repository}\n[session]\n{rules}\n[access]\n{self._access}\n{self._tables}\n", encoding="utf-8"
         )
         await self.linear.__aenter__()
         self.world.watch(lambda _: self.wake())

@@ -153,6 +153,7 @@ def _rules(sources: Sources, rules: Rules) -> Rules:
         rules,
         timeout_s=sources.read(names.SESSION_TIMEOUT_MINUTES) * 60.0,
         max_messages=sources.read(names.SESSION_MAX_MESSAGES),
+        sessions=sources.read(names.ENABLE_SESSIONS),
     )
 
 

@@ -30,6 +30,8 @@ _NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSIO
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
+_ELSEWHERE = frozenset({"sessions", "policy"})  # rules with a setting or with tables of their own
+
 _AT = re.compile(r"\$\.(\w+)")  # where msgspec found something wrong
 _PARSED = re.compile(r"\(at line (\d+)")  # the same of tomllib
 
@@ -129,7 +131,7 @@ class _Reader:
         for name in sorted(_NAMED.keys() & row.keys() if isinstance(row, dict) else ()):
             self._note(f"[session] {name} is set by {_NAMED[name]}, not here", where="[session]", key=name)
         rules = self._record("[session]", row, Rules, '[session] while_busy = "queue"') or Rules()
-        for name in Rules.__struct_fields__:
+        for name in sorted(set(Rules.__struct_fields__) - _ELSEWHERE):
             value = getattr(rules, name)
             if isinstance(value, int | float) and not (math.isfinite(value) and value >= _LEAST.get(name, 1e-3)):
                 self._note(
@@ -155,7 +157,7 @@ class _Reader:
         if not isinstance(row, dict):
             self._note(f"{where} must be a table. Example: {example}", where=where)
             return None
-        known = kind.__struct_fields__
+        known = tuple(name for name in kind.__struct_fields__ if kind is not Rules or name not in _ELSEWHERE)
         self._check_names(f"{where} ", row, known)
         try:
             return msgspec.convert({"type": kind.__name__, **{name: row[name] for name in known if name in row}}, kind)

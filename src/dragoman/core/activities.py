@@ -54,13 +54,20 @@ class Failure(Record):
     body: str
 
 
-Activity = Thought | Action | Elicitation | Response | Failure
-Final = Response | Failure
+class Offer(Record):
+    """The final answer of a turn together with a way on: Linear's elicitation with buttons, which nothing waits for."""
+
+    body: str
+    choices: tuple[Choice, ...]
+
+
+Activity = Thought | Action | Elicitation | Response | Failure | Offer
+Final = Response | Failure | Offer
 
 
 def is_final(activity: Activity) -> bool:
     """Whether it ends a turn."""
-    return isinstance(activity, Response | Failure)
+    return isinstance(activity, Response | Failure | Offer)
 
 
 def is_fleeting(activity: Activity) -> bool:

@@ -124,9 +124,13 @@ class AbortRun(Record):
 
 class DisposeInstance(Record):
     """Free what OpenCode keeps in memory for a directory, if the session still rests; in the agent's lane, so that it
-    cannot cross with the start of the next run."""
+    cannot cross with the start of the next run.
+
+    discard  it was the checkout of a simple answer: remove it, too
+    """
 
     directory: str
+    discard: bool = False
 
 
 class Remind(Record):

@@ -32,7 +32,10 @@ class Person(Record):
 
 
 class Issue(Record):
-    """What we know of the issue. The last four are known only after it was read from Linear."""
+    """What we know of the issue. From the branch name on, it is known only after the issue was read from Linear.
+
+    labels  names; those of a group also as "group:name"
+    """
 
     id: IssueId
     key: str  # "ENG-12"
@@ -45,6 +48,9 @@ class Issue(Record):
     state_type: str | None = None  # triage, backlog, unstarted, started, completed, canceled, duplicate
     delegate: UserId | None = None
     priority: int = 0  # Linear's: 1 urgent, 2 high, 3 medium, 4 low; 0 none
+    state: str = ""  # the name of its column
+    project: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class Prompt(Record):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core.choosing import Policy
 from dragoman.record import Record
 
 # A timer may come a little early: the clocks of two processes differ, and a reminder is no promise to the millisecond.
@@ -29,6 +30,8 @@ class Rules(Record):
     queue_s         least time between two words about the place in the queue
     timeout_s       rest without a message or agent activity after which a session is over
     max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
+    sessions        whether there are sessions; without them everything is answered simply, delegations too
+    policy          triggers and templates; stands in tables of its own, not under [session]
     """
 
     heartbeat_s: float = 600.0
@@ -45,3 +48,5 @@ class Rules(Record):
     queue_s: float = 300.0
     timeout_s: float = 1_800.0
     max_messages: int = 50
+    sessions: bool = True
+    policy: Policy = Policy()

@@ -48,6 +48,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.limits import NEARLY
 from dragoman.core.session import Starting, Stopping, Working, Workspace
+from dragoman.core.taking_up import closing
 from dragoman.core.translate import translate
 from dragoman.core.turns import give_up, settle, start_run, stopped
 from dragoman.ids import message_id, part_id
@@ -290,7 +291,7 @@ def on_settled(draft: Draft, outcome: Outcome) -> None:
     """The one answer of the turn."""
     match outcome:
         case Answered(text=text):
-            settle(draft, Response(body=text.strip() or wording.NO_WORDS), "answered", outcome)
+            settle(draft, closing(draft, text.strip()), "answered", outcome)
         case Broke():
             settle(draft, Failure(body=wording.broke(outcome)), "failed")
         case Declined(text=text):

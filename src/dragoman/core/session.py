@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
 from dragoman.core.events import AskRaised, Issue, Person, Prompt, Todo
@@ -83,13 +84,15 @@ class Resting(Record):
 class Starting(Record):
     """The prompt is on its way to OpenCode.
 
-    prompt  kept here until the issue was read; then the StartRun effect holds it
-    early   what was written meanwhile; it follows the prompt into the thread
+    prompt     kept here until the issue was read; then the StartRun effect holds it
+    early      what was written meanwhile; it follows the prompt into the thread
+    announced  what people have read that it becomes; empty when that depends on the issue
     """
 
     turn: Turn
     prompt: Prompt | None = None
     early: tuple[Prompt, ...] = ()
+    announced: Literal["session", "simple", ""] = "session"
 
 
 class Working(Record):
@@ -139,6 +142,7 @@ class Session(Record):
     timeout_s   its own, instead of the rule's; `max_messages` likewise; 0 = the rule's
     priority    of its runs in the queue, when a trigger set it: 1 urgent … 4 low; 0 = the issue's
     context     what a program made it from, through the library; None = Linear made it
+    choice      session or simple answer, and with what; None until the first run, and in sessions older than this field
     """
 
     id: SessionId
@@ -164,6 +168,7 @@ class Session(Record):
     max_messages: int = 0
     priority: int = 0
     context: LinearContext | None = None
+    choice: Choice | None = None
 
 
 class Message(Record):
@@ -221,6 +226,11 @@ def status(session: Session) -> Status:
 def urgency(session: Session) -> int:
     """The place of its runs in the queue, lowest first: 1 urgent … 4 low. Without a priority it counts as medium."""
     return session.priority or (session.issue.priority if session.issue else 0) or MEDIUM
+
+
+def profile(session: Session) -> Profile:
+    """What the agent may do in the session as it stands."""
+    return session.choice.profile if session.choice is not None else "work"
 
 
 def live_turn(session: Session) -> Turn | None:

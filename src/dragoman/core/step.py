@@ -63,7 +63,8 @@ from dragoman.core.events import (
 from dragoman.core.limits import Rules
 from dragoman.core.refusing import on_refused
 from dragoman.core.running import on_run
-from dragoman.core.session import Closed, Resting, Session, Starting, Step, Stopping, Working, live_turn
+from dragoman.core.session import Closed, Resting, Session, Starting, Step, Stopping, Working, live_turn, profile
+from dragoman.core.taking_up import wants_session
 from dragoman.core.turns import (
     abort,
     begin_issue,
@@ -123,7 +124,7 @@ def on_opened(draft: Draft, event: SessionOpened) -> None:
             remember_prompt(draft, event.prompt)
             refuse(draft, wording.too_many_sessions(event.limit))
         return
-    if draft.session.runs > 0 and handed_over(event.prompt):
+    if draft.session.runs > 0 and handed_over(event.prompt) and profile(draft.session) != "answer":
         begin_issue(draft, start=True)  # the run began on what was heard first, which was no delegation
     on_prompt(draft, event.prompt)
 
@@ -155,7 +156,8 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
 
 def on_prompt_while_busy(draft: Draft, phase: Starting | Working, prompt: Prompt) -> None:
     """A message during a run steers it, or waits if the person or the operator wants that."""
-    if wants_to_wait(prompt) or draft.rules.while_busy == "queue":
+    handed = isinstance(phase, Working) or phase.prompt is None
+    if wants_to_wait(prompt) or draft.rules.while_busy == "queue" or (handed and wants_session(draft, prompt)):
         draft.change(queued=(*draft.session.queued, prompt))
         draft.tell(wording.QUEUED)
         return

@@ -11,7 +11,8 @@ from dragoman.core.activities import Failure, Final, Response, Thought
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
 from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue
-from dragoman.core.session import Closed, Message, Resting, Starting, Stopping, Turn, Working
+from dragoman.core.session import Closed, Message, Resting, Starting, Stopping, Turn, Working, profile
+from dragoman.core.taking_up import answered_at_once, first_words, is_undecided, keep_what_was_wanted, take_up
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.translate import closed_plan
 from dragoman.ids import message_id, part_id, run_id
@@ -20,18 +21,22 @@ QUEUE_WORD = "/queue"
 
 
 def begin_turn(draft: Draft, prompt: Prompt) -> None:
-    """Acknowledge first; then read the issue once, so that the branch has Linear's name; then start the run."""
+    """Acknowledge first; then read the issue, for the branch's name and for what is decided by it; then start the run."""
     session = draft.session
     if wants_to_wait(prompt):
         prompt = replace(prompt, text=prompt.text.strip().removeprefix(QUEUE_WORD).strip() or prompt.text)
+    if answer := answered_at_once(draft, prompt):
+        remember_prompt(draft, prompt)
+        refuse(draft, answer)
+        return
+    first, announced = first_words(draft, prompt)
     number = session.turns + 1
     run = run_id(session.id, number)
-    starting = Starting(turn=Turn(run=run, number=number), prompt=prompt)
+    starting = Starting(turn=Turn(run=run, number=number), prompt=prompt, announced=announced)
     draft.change(turns=number, phase=starting)
-    first = wording.session_started(session.issue, prompt) if session.runs == 0 else wording.turn_started(prompt)
     draft.post("begin", Thought(body=first))
     remember_prompt(draft, prompt)
-    if session.issue is not None and not session.issue_read:
+    if session.issue is not None and (not session.issue_read or is_undecided(draft)):
         draft.do(ReadIssue(run=run, issue=replace(session.issue, description="")))  # only its id matters there
     else:
         start_run(draft, starting, prompt)
@@ -40,9 +45,12 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
 
 def start_run(draft: Draft, starting: Starting, prompt: Prompt) -> None:
     """Hand the prompt, and what was written meanwhile, to the agent's lane."""
-    if draft.session.runs == 0:
-        begin_issue(draft, any(handed_over(each) for each in (prompt, *starting.early)))
-    turn = starting.turn
+    begins = take_up(draft, starting, prompt)
+    if begins:
+        begin_issue(draft, start=any(handed_over(each) for each in (prompt, *starting.early)))
+    elif draft.session.runs == 0:
+        draft.do(BeginIssue(issue=None, start=False, delegate=False))  # an answer leaves the issue as it is
+    turn = draft.turn
     message = message_id(turn.run, 0, draft.now)
     draft.enter(Starting(turn=replace(turn, messages=(message,))))
     draft.change(runs=draft.session.runs + 1)
@@ -90,6 +98,8 @@ def give_up(draft: Draft, reason: str) -> None:
 def abort(draft: Draft, by: Literal["person", "withdrawn", "service"], dropped: int = 0) -> None:
     """Leave Starting or Working for Stopping. After a person's Stop nothing is shown but the end."""
     phase = draft.live
+    if isinstance(phase, Starting):
+        keep_what_was_wanted(draft, phase)
     if isinstance(phase, Working) and by != "person":
         draft.enter(replace(phase, asks=()))
         draft.release()
@@ -132,12 +142,17 @@ def settle(
     draft.close(turn.number, replace(final, body=bounded(final.body, BODY_MOST)), answer)
     failures = draft.session.failures + 1 if after == "failed" else 0
     draft.change(failures=failures, phase=Resting(after=after))
-    if draft.session.queued:
+    read_only, directory = profile(draft.session) == "answer", draft.directory
+    while draft.session.queued and not isinstance(draft.session.phase, Starting):
         waiting, *rest = draft.session.queued
         draft.change(queued=tuple(rest))
         begin_turn(draft, waiting)
-    elif draft.directory:
-        draft.do(DisposeInstance(directory=draft.directory))
+    if isinstance(draft.session.phase, Starting):
+        return
+    if directory:
+        draft.do(DisposeInstance(directory=directory, discard=read_only))
+    if read_only and after == "answered":
+        draft.enter(Closed(reason="answered"))
 
 
 # ── small things ─────────────────────────────────────────────────────────

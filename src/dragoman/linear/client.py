@@ -154,6 +154,9 @@ class Linear:
             state_type=found.state.type if found.state else None,
             delegate=UserId(found.delegate.id) if found.delegate else None,
             priority=int(found.priority),
+            state=found.state.name if found.state else "",
+            project=found.project.name if found.project else "",
+            labels=_label_names(found.labels.nodes if found.labels else ()),
         )
 
     async def file(self, link: files.FileLink, room: int) -> files.File:
@@ -288,6 +291,13 @@ def priority_of(activity: Activity) -> Priority:
             return Priority.ACK
         case _:
             return Priority.ACTION
+
+
+def _label_names(labels: Sequence[wire.RepliedLabel]) -> tuple[str, ...]:
+    """Names; those of a group also with the group's name before them."""
+    names = [label.name for label in labels if label.name]
+    grouped = [f"{label.parent.name}:{label.name}" for label in labels if label.parent and label.name]
+    return (*names, *grouped)
 
 
 def _unreachable(error: Exception) -> LinearError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Response, Thought
+from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Offer, Response, Thought
 from dragoman.core.events import Issue, Todo
 from dragoman.ids import ActivityId, SessionId, UserId
 from dragoman.linear.identity import Viewer
@@ -54,7 +54,7 @@ def activity_input(
             whole["content"] = {"type": "thought", "body": _body(activity.body, link, own)}
         case Action():
             whole["content"] = _action(activity, link, own)
-        case Elicitation():
+        case Elicitation() | Offer():
             whole["content"] = {"type": "elicitation", "body": _body(activity.body, link, own)}
             if activity.choices:
                 whole["signal"] = "select"

@@ -143,12 +143,26 @@ class Named(Wire):
 class RepliedState(Wire):
     id: str
     type: str
+    name: str = ""
     position: float = 0.0
 
 
 class RepliedTeam(Wire):
     id: str
     key: str
+
+
+class RepliedName(Wire):
+    name: str = ""
+
+
+class RepliedLabel(Wire):
+    name: str = ""
+    parent: RepliedName | None = None  # its group
+
+
+class LabelNodes(Wire):
+    nodes: list[RepliedLabel]
 
 
 class RepliedIssue(Wire):
@@ -162,6 +176,8 @@ class RepliedIssue(Wire):
     state: RepliedState | None = None
     team: RepliedTeam | None = None
     delegate: Named | None = None
+    project: RepliedName | None = None
+    labels: LabelNodes | None = None
 
 
 class IssueReply(Wire):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from dragoman import logs
-from dragoman.core.session import Session, Workspace, live_turn
+from dragoman.core.session import Session, Workspace, live_turn, profile
 from dragoman.errors import GitError
 from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, choose_default
-from dragoman.repositories.naming import branch_name, session_ref, workspace_path
+from dragoman.repositories.naming import branch_name, session_ref, short_hash, workspace_path
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import ensure_workspace, save_branch
 
 FETCH_S = 120.0
+ANSWER_BRANCH = "dragoman/answer"  # of a checkout that is thrown away; it never leaves it
 MADE_ANEW = (
     "it was removed since your last message and made anew from the repository. What you had changed or committed there "
     "may be missing: look before you build on it, and say so in your answer."
@@ -65,6 +68,16 @@ class Desk:
         refreshed = await trusted.refresh(FETCH_S)
         others = await self._other_sessions(session)
         start_from = await self._earlier_work(trusted, others)
+        if profile(session) == "answer":
+            made = await ensure_workspace(
+                trusted,
+                root=self._workspaces_dir,
+                session=_of_answer(session.id),
+                issue_key=session.issue.key if session.issue else None,
+                branch=ANSWER_BRANCH,
+                start_from=start_from,
+            )
+            return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), made.notes
         branch = known.branch if known else self._branch(session, repository, trusted.default_branch(), others)
         made = await ensure_workspace(
             trusted,
@@ -81,8 +94,16 @@ class Desk:
     def standing(self, session: Session) -> str | None:
         """The directory of a workspace that was made for a session which has not heard of it; None when there is none."""
         issue_key = session.issue.key if session.issue else None
-        place = workspace_path(self._workspaces_dir.absolute(), self._repository(session).name, session.id, issue_key)
+        owner = _of_answer(session.id) if profile(session) == "answer" else session.id
+        place = workspace_path(self._workspaces_dir.absolute(), self._repository(session).name, owner, issue_key)
         return str(place) if place.is_dir() else None
+
+    async def discard(self, session: Session, directory: str) -> None:
+        """Remove the checkout of a simple answer, if that is what stands there."""
+        place = Path(directory)
+        name = short_hash(_of_answer(session.id))
+        if place.parent.parent == self._workspaces_dir.absolute() and place.name.endswith(f"-{name}"):
+            await asyncio.to_thread(_remove, place)
 
     def _repository(self, session: Session) -> Repository:
         if session.workspace is not None:
@@ -128,6 +149,8 @@ class Desk:
             place = other.workspace
             if place is None or live_turn(other) is not None or place.repository != trusted.name:
                 continue
+            if profile(other) == "answer":
+                continue
             ref = session_ref(other.id)
             try:
                 if _is_there(place) and await save_branch(trusted, place, ref):
@@ -137,6 +160,22 @@ class Desk:
             if await trusted.resolve(ref):
                 return ref
         return None
+
+
+def _of_answer(session: SessionId) -> SessionId:
+    """Whose the checkout of a simple answer is: not the session's own, so that neither is taken for the other."""
+    return SessionId(f"{session}-answer")
+
+
+def _remove(place: Path) -> None:
+    """Out of the way first: half of a checkout must not be found as a whole one."""
+    aside = place.with_name(f".{place.name}.gone")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        place.rename(aside)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _is_there(place: Workspace) -> bool:

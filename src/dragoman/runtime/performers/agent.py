@@ -63,8 +63,7 @@ class AgentWork:
     ) -> None:
         self._engine = engine
         self._host = host
-        self._model = model
-        self._agent = agent
+        self._desk = desk
         self._attachments = attachments
         self._fence = Fence(engine, host)
         self._starts = RunStarts(
@@ -85,8 +84,8 @@ class AgentWork:
                 return await self._answer(effect)
             case AbortRun():
                 return await self._abort(effect, claimed)
-            case DisposeInstance(directory=directory):
-                return await self._dispose(claimed.session, directory)
+            case DisposeInstance():
+                return await self._dispose(claimed.session, effect)
             case _:
                 raise TypeError(f"not for an agent: {effect!r}")
 
@@ -122,7 +121,7 @@ class AgentWork:
             text = "".join(part.text for part in parts if part.type == "text" and not part.synthetic)
             text = text or await self._text_again(session, effect.original)
             part = part_id(effect.original)
-            await client.prompt(thread, directory, effect.original, part, text, self._model, self._agent)
+            await client.prompt(thread, directory, effect.original, part, text, *self._starts.chosen(session))
         return await self._went_on(client, effect.run, thread, directory, effect.attempt)
 
     async def _give(
@@ -142,7 +141,7 @@ class AgentWork:
             return None
         with refusals_end(run):
             if await client.message(thread, directory, message) is None:
-                await client.prompt(thread, directory, message, part, text, self._model, self._agent, files)
+                await client.prompt(thread, directory, message, part, text, *self._starts.chosen(session), files)
         return await self._went_on(client, run, thread, directory, attempt)
 
     async def _went_on(
@@ -219,16 +218,18 @@ class AgentWork:
             if resumed or await client.message(session.thread, directory, effect.message) is not None:
                 await self._fence.stop_left(client, effect.run, session.thread, directory)
 
-    async def _dispose(self, session_id: SessionId | None, directory: str) -> Event | None:
+    async def _dispose(self, session_id: SessionId | None, effect: DisposeInstance) -> Event | None:
         session = await self._engine.session(SessionId(session_id or ""))
         if session is None or not isinstance(session.phase, Resting | ClosedPhase):
             return None
         try:
             client = await self._host.client()
-            await client.dispose(directory)
+            await client.dispose(effect.directory)
         except (OpenCodeError, Told) as error:
             # It only frees memory; a server that is down has freed all of it.
-            _log.debug("instance.kept", directory=Path(directory).name, error=str(error))
+            _log.debug("instance.kept", directory=Path(effect.directory).name, error=str(error))
+        if effect.discard:
+            await self._desk.discard(session, effect.directory)
         return None
 
 

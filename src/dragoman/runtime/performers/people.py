@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core import wording
-from dragoman.core.activities import Failure, Response, Thought
+from dragoman.core.activities import Final, Thought
 from dragoman.core.effects import BeginIssue, Post, ReadIssue, ShowPlan
 from dragoman.core.events import Event, IssueRead
 from dragoman.errors import LinearError
@@ -52,7 +52,7 @@ class People:
                 except Dropped:
                     raise Pointless("Linear's quota is kept for others") from None
                 except InputRefused as error:
-                    if not isinstance(activity, Response | Failure):
+                    if not isinstance(activity, Final):
                         raise
                     # People wait for the end: if not the answer, they read where it is. The id was not taken.
                     _log.error("final.refused", session=session, error=str(error))

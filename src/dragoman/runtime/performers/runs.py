@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from dragoman.core import prompts
+from dragoman.core.choosing import Choice, rules_of
 from dragoman.core.effects import StartRun
 from dragoman.core.events import Event, Prompt, RunFailed, RunStarted, RunWaiting
-from dragoman.core.session import Message, Session, Workspace
+from dragoman.core.session import Message, Session, Workspace, profile
 from dragoman.errors import GitError, Told
 from dragoman.ids import AgentThread, OrganizationId, RunId, session_of
 from dragoman.ledger import read
@@ -75,9 +76,8 @@ class RunStarts:
                 text += "".join(f"\n\n{note}" for note in missing)
                 if await self._fence.session_in(effect.run) is None:
                     return None
-                await client.prompt(
-                    thread, workspace.directory, effect.message, effect.part, text, self._model, self._agent, files
-                )
+                model, agent = self.chosen(session)
+                await client.prompt(thread, workspace.directory, effect.message, effect.part, text, model, agent, files)
         if await self._fence.session_in(effect.run) is None:
             await self._fence.stop_left(client, effect.run, thread, workspace.directory)
             return None
@@ -87,7 +87,7 @@ class RunStarts:
             repository=workspace.repository,
             directory=workspace.directory,
             branch=workspace.branch,
-            model=self._model or "",
+            model=self.chosen(session)[0] or "",
         )
 
     async def _workspace(self, run: RunId, session: Session) -> tuple[Workspace, tuple[str, ...]]:
@@ -104,11 +104,21 @@ class RunStarts:
     async def _thread(self, client: OpenCode, session: Session, workspace: Workspace) -> AgentThread:
         if session.thread is not None and await client.thread_exists(session.thread, workspace.directory):
             return session.thread
-        found = await client.find_thread(workspace.directory, session.id)
+        key = thread_key(session)
+        found = await client.find_thread(workspace.directory, key)
         if found is not None:
             return found
         title = f"{session.issue.key} {session.issue.title}" if session.issue else "Session"
-        return await client.create_thread(workspace.directory, title, session.id)
+        rules = [
+            {"permission": rule.permission, "pattern": rule.pattern, "action": rule.action}
+            for rule in rules_of(session.choice or Choice())
+        ]
+        return await client.create_thread(workspace.directory, title, key, rules)
+
+    def chosen(self, session: Session) -> tuple[str | None, str]:
+        """With which model and agent a session works: its own, else the service's."""
+        choice = session.choice or Choice()
+        return choice.model or self._model, choice.agent or self._agent
 
     async def _end_left_run(self, effect: StartRun, *, again: bool) -> None:
         """The session left the run before or while it was started: whatever reached OpenCode is stopped.
@@ -123,9 +133,15 @@ class RunStarts:
             return  # it never came as far as a workspace
         client = await self._fence.client(effect.run)
         with refusals_end(effect.run):
-            thread = session.thread or await client.find_thread(directory, session.id)
+            thread = session.thread or await client.find_thread(directory, thread_key(session))
             if thread and await client.message(thread, directory, effect.message) is not None:
                 await self._fence.stop_left(client, effect.run, thread, directory)
+
+
+def thread_key(session: Session) -> str:
+    """By what its thread is found again. One that may not write is another than the one that works: its rules stay."""
+    kind = profile(session)
+    return session.id if kind == "work" else f"{session.id} ({kind})"
 
 
 async def first_text(ledger: SqliteLedger, session: Session, prompt: Prompt, workspace: Workspace) -> str:

@@ -1,0 +1,198 @@
+"""Session or simple answer, and with what: one pure decision from what is known and what is configured.
+
+For session or simple answer the first of these counts:
+    1. sessions are switched off                     → simple
+    2. a delegation                                  → session
+    3. an explicit request ("start a session")       → session
+    4. the first configured trigger that fits, if it says which
+    5. a trigger word, as a whole word               → session
+    6. more than 200 characters                      → session
+    7. anything else                                 → simple
+For agent, model, template and priority: the request itself, then labels, then that trigger, then the template.
+
+Doubt. Words decide although nobody can tell a wish from a mention of one ("who reviews this?" has no trigger word, "who
+did the review?" has). A simple answer cannot change anything and offers the session; a session can answer a question.
+So a wrong guess costs one click or some seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from dragoman.core import tags
+from dragoman.core.choosing import PRIORITIES, Choice, Facts, Mode, Policy, Reason, Template, Trigger
+from dragoman.core.filling import fill
+from dragoman.core.wording import WORK_ON_IT, one_line
+
+WORDS = (
+    "help me", "can you help", "i need help", "implement", "create", "build", "develop", "debug", "fix", "analyze",
+    "review", "session", "start a session", "let's work",
+    "add", "write", "refactor", "test", "update", "change", "remove",
+)  # fmt: skip
+EXPLICIT = ("start a session", "open a session", "new session", "make it a session", "/session")
+LONG = 200  # characters; more of them make a session
+REGEX_MOST = 5_000  # characters that an operator's regex looks at: a slow one must not hold up the turn
+GUIDES = frozenset({"help", "guide"})
+_NOT_WORDS = re.compile(r"<user id=\"[^\"]*\">.*?</user>|https?://\S+|(?<![\w.])@[\w.-]+", re.IGNORECASE | re.DOTALL)
+
+
+def choose(facts: Facts, policy: Policy, *, sessions: bool = True) -> Choice:
+    """Decide how a request is taken up.
+
+    sessions  whether there are any; without them everything is answered simply
+    """
+    words = own_words(facts.words, policy)
+    trigger, trace = _trigger(facts, words, policy)
+    mode, because = _mode(facts, words, trigger, sessions=sessions)
+    written, labelled = tags.of_words(facts.words), tags.of_labels(facts.labels)
+    found = trigger or Trigger()
+    why = f"trigger “{found.name}”"
+    trace = [Reason(what="mode", chosen=mode, because=because), *trace]
+    for source, given in (("the request", written), ("a label", labelled)):
+        trace += [
+            Reason(what=name, chosen="", because=f"{source} names “{value}”, which {wrong}")
+            for name, value, wrong in given.refused
+        ]
+
+    def pick(what: str, *offers: tuple[str, str]) -> str:
+        for value, source in offers:
+            if value:
+                trace.append(Reason(what=what, chosen=value, because=source))
+                return value
+        return ""
+
+    template = Template(name="")
+    for name, source in ((written.template, "the request"), (labelled.template, "a label"), (found.template, why)):
+        known = _template(policy, name)
+        if name and known is None:
+            trace.append(Reason(what="template", chosen="", because=_unknown_template(policy, name, source)))
+        elif known is not None and mode == "simple":
+            trace.append(
+                Reason(what="template", chosen="", because=f"{source} names {name}; a simple answer uses none")
+            )
+        elif known is not None:
+            template = known
+            trace.append(Reason(what="template", chosen=known.name, because=source))
+            break
+    of_template = f"template “{template.name}”"
+    agent = pick(
+        "agent",
+        (written.agent, "the request"), (labelled.agent, "a label"), (found.agent, why), (template.agent, of_template),
+    )  # fmt: skip
+    model = pick(
+        "model",
+        (written.model, "the request"), (labelled.model, "a label"), (found.model, why), (template.model, of_template),
+    )  # fmt: skip
+    repository = pick("repository", (written.repo, "the request"), (found.repository, why))
+    priority = pick(
+        "priority", (written.priority, "the request"), (labelled.priority, "a label"), (PRIORITIES[found.priority], why)
+    )
+    if found.permissions:
+        trace.append(Reason(what="permissions", chosen=f"{len(found.permissions)} rule(s)", because=why))
+    if mode == "simple":
+        trace.append(Reason(what="permissions", chosen="read only", because="a simple answer changes nothing"))
+    elif template.plan_first:
+        trace.append(Reason(what="plan", chosen="first", because=of_template))
+    return Choice(
+        mode=mode,
+        template=template.name,
+        instructions=fill(template.text, facts) if template.text else "",
+        repository=repository,
+        agent=agent,
+        model=model,
+        permissions=found.permissions,
+        priority=PRIORITIES.index(priority),
+        stage="planning" if template.plan_first else "",
+        trace=tuple(trace),
+    )
+
+
+def asks_for_guide(words: str, policy: Policy) -> bool:
+    """Whether the whole message asks how to use the agent."""
+    return _folded(own_words(words, policy)).strip(" .!?/") in GUIDES
+
+
+def own_words(words: str, policy: Policy) -> str:
+    """A request without mentions, links and tags: trigger words inside of those are not meant."""
+    bare = _NOT_WORDS.sub(" ", tags.without(words))
+    for name in sorted(policy.names, key=len, reverse=True):
+        bare = re.sub(rf"@{re.escape(name)}(?!\w)", " ", bare, flags=re.IGNORECASE)
+    return bare.strip()
+
+
+def find_word(words: str, among: Iterable[str]) -> str:
+    """The first of `among` that stands in `words` as whole words, in any case; empty when none does."""
+    folded = _folded(words)
+    for each in among:
+        if re.search(rf"(?<!\w){re.escape(_folded(each))}(?!\w)", folded):
+            return each
+    return ""
+
+
+# ── the parts of the decision ────────────────────────────────────────────
+def _mode(facts: Facts, words: str, trigger: Trigger | None, *, sessions: bool) -> tuple[Mode, str]:
+    if not sessions:
+        return "simple", "sessions are switched off (ENABLE_SESSIONS)"
+    if facts.on == "delegation":
+        return "session", "the issue was delegated"
+    if explicit := ("work on it" if _folded(words).strip(" .!") == _folded(WORK_ON_IT) else find_word(words, EXPLICIT)):
+        return "session", f"asked for: “{explicit}”"
+    if trigger is not None and trigger.mode is not None:
+        return trigger.mode, f"trigger “{trigger.name}”"
+    if word := find_word(words, WORDS):
+        return "session", f"the words “{word}”" if " " in word else f"the word “{word}”"
+    if len(words) > LONG:
+        return "session", f"longer than {LONG} characters"
+    return "simple", "no trigger word, not long, not delegated"
+
+
+def _trigger(facts: Facts, words: str, policy: Policy) -> tuple[Trigger | None, list[Reason]]:
+    """The first configured trigger that fits, and what is to be told of each that was looked at."""
+    trace: list[Reason] = []
+    for trigger in policy.triggers:
+        why_not = _why_not(trigger, facts, words)
+        if not why_not:
+            return trigger, [*trace, Reason(what="trigger", chosen=trigger.name, because="all its conditions hold")]
+        trace.append(Reason(what="trigger", chosen="", because=f"“{trigger.name}” does not fit: {why_not}"))
+    return None, trace
+
+
+def _why_not(trigger: Trigger, facts: Facts, words: str) -> str:
+    """Why a trigger does not fit; empty when it does."""
+    if trigger.on and facts.on not in trigger.on:
+        return f"it was a {facts.on.replace('_', '-')}"
+    if trigger.words and not find_word(words, trigger.words):
+        return "none of its words"
+    if trigger.regex is not None and not re.search(trigger.regex, words[:REGEX_MOST], re.IGNORECASE):
+        return "its regex finds nothing"
+    who = facts.creator
+    conditions: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+        ("team", trigger.team, (facts.team_key, facts.team_id)),
+        ("creator", trigger.creator, (who.id, who.email or "", who.name) if who else ()),
+        ("label", trigger.label, facts.labels),
+        ("project", trigger.project, (facts.project,)),
+        ("state", trigger.state, (facts.state, facts.state_type)),
+    )
+    for name, wanted, given in conditions:
+        have = {_folded(one) for one in given if one}
+        if wanted and not have & {_folded(one) for one in wanted}:
+            if name in {"label", "project", "state"} and not facts.known_issue:
+                return f"the issue's {name} is not known"
+            return f"{name} is {' / '.join(one for one in given if one) or 'not set'}"
+    return ""
+
+
+def _template(policy: Policy, name: str) -> Template | None:
+    return next((one for one in policy.templates if name and _folded(one.name) == _folded(name)), None)
+
+
+def _unknown_template(policy: Policy, name: str, source: str) -> str:
+    known = ", ".join(one.name for one in policy.templates) or "none are configured"
+    return f"{source} names “{one_line(name, 60)}”, which is not there; known: {known}"
+
+
+def _folded(words: str) -> str:
+    """Compared without case, kinds of apostrophe and amounts of space."""
+    return " ".join(unicodedata.normalize("NFKC", words).replace("’", "'").casefold().split())

@@ -13,7 +13,7 @@ from dragoman.config.values import INVENTED_TOKEN, INVENTED_URL
 from dragoman.errors import ConfigurationError
 
 CANARY = "canary-5ecr3t-value"
-NEEDED = {"LINEAR_ACCESS_TOKEN": "lin_token", "LINEAR_WEBHOOK_SECRET": "signing-secret"}
+NEEDED = {"LINEAR_ACCESS_TOKEN": "lin_token", "LINEAR_WEBHOOK_SECRET": "a-long-signing-secret"}
 TOML = '[[repositories]]\nname = "acme/shop"\nurl = "https://github.com/acme/shop.git"\n'
 
 

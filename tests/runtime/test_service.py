@@ -53,7 +53,7 @@ def environment_in(folder: Path, **more: str) -> dict[str, str]:
         "DRAGOMAN_DATA_DIR": str(folder / "data"),
         "LINEAR_API_URL": nobody(),
         "LINEAR_ACCESS_TOKEN": "token",
-        "LINEAR_WEBHOOK_SECRET": "signing-secret",
+        "LINEAR_WEBHOOK_SECRET": "a-long-signing-secret",
         "OPENCODE_SESSION_API_URL": nobody(),
         "PORT": nobody().rpartition(":")[2],
         **more,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from dragoman import config
+from dragoman.config.values import is_loopback
 from dragoman.core.access import Policy
 from dragoman.core.events import SessionOpened
 from dragoman.core.pace import Paces
@@ -23,7 +24,6 @@ from dragoman.runtime.service import Service
 from dragoman.web import metrics
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
-from dragoman.web.stats import is_loopback
 from tests.builders import a_prompt
 from tests.web.sockets import ask, get, request
 

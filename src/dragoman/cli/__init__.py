@@ -13,6 +13,7 @@ import dragoman
 _VERBS: Mapping[str, str] = {
     "audit": "dragoman.cli.audit",
     "db": "dragoman.cli.db",
+    "config": "dragoman.cli.config",
     "demo": "dragoman.cli.demo",
     "replay": "dragoman.cli.replay",
     "serve": "dragoman.cli.serve",
@@ -22,6 +23,7 @@ _VERBS: Mapping[str, str] = {
 _HELP: Mapping[str, str] = {
     "audit": "Who did what and whether they might; verify the trail.",
     "db": "Tend what is stored: write the copy in Redis anew.",
+    "config": "Check, show and explain the settings.",
     "demo": "Try it: a pretend Linear, the real OpenCode, no account.",
     "replay": "Play an exported session again, decision by decision.",
     "serve": "Run the service between Linear and OpenCode.",

@@ -10,25 +10,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from dragoman.config import catalogue as names
-from dragoman.config import table
+from dragoman.config import safety, table
 from dragoman.config.settings import LIVE, LedgerPlace, LibrarySettings, Settings, credentials, names_of
 from dragoman.config.sources import DOTENV, Sources
 from dragoman.config.values import REDIS
 from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces
-
-SHORTEST_RETENTION_DAYS = 8  # Linear repeats a delivery for hours, and people may send one again for a week
+from dragoman.errors import ConfigurationError
 
 __all__ = [
     "LIVE",
+    "Examined",
     "LedgerPlace",
     "LibrarySettings",
     "Settings",
+    "examine",
     "load",
     "load_ledger_place",
     "load_library",
@@ -44,63 +46,33 @@ def load(environment: Mapping[str, str] | None = None, *, folder: Path | None = 
     folder       where `.env` and `dragoman.toml` are looked for and what relative paths count from; default: the current
     Raises       ConfigurationError with every problem, each with the place the value came from
     """
+    examined = examine(environment, folder=folder)
+    if examined.problems:
+        raise ConfigurationError(list(examined.problems))
+    return examined.settings
+
+
+def examine(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Examined:
+    """Read and check everything, as `load` does, and tell what was found; defaults stand in for what is wrong."""
     sources = _open(environment, folder)
-    read = sources.read
-    data_dir, ledger_url, projection_url = _places(sources)
-    config_file = table.place(sources, sources.folder)
-    file = table.read(sources, sources.folder)
-    opencode_url, password = read(names.OPENCODE_SESSION_API_URL)
-    settings = Settings(
-        linear_api_url=read(names.LINEAR_API_URL),
-        linear_access_token=read(names.LINEAR_ACCESS_TOKEN),
-        linear_client_id=read(names.LINEAR_CLIENT_ID),
-        linear_client_secret=read(names.LINEAR_CLIENT_SECRET),
-        webhook_secrets=read(names.LINEAR_WEBHOOK_SECRET),
-        opencode_url=opencode_url,
-        opencode_token=read(names.OPENCODE_SESSION_TOKEN) or password,
-        opencode_model=read(names.OPENCODE_MODEL),
-        opencode_agent=read(names.OPENCODE_AGENT),
-        opencode_bin=read(names.OPENCODE_BIN),
-        opencode_config=read(names.OPENCODE_CONFIG),
-        ledger_url=ledger_url,
-        projection_url=projection_url,
-        enable_sessions=read(names.ENABLE_SESSIONS),
-        enable_session_persistence=read(names.ENABLE_SESSION_PERSISTENCE),
-        enable_session_streaming=read(names.ENABLE_SESSION_STREAMING),
-        enable_session_management=read(names.ENABLE_SESSION_MANAGEMENT),
-        session_timeout_minutes=read(names.SESSION_TIMEOUT_MINUTES),
-        session_max_messages=read(names.SESSION_MAX_MESSAGES),
-        session_cleanup_interval_minutes=read(names.SESSION_CLEANUP_INTERVAL_MINUTES),
-        session_cache_size=read(names.SESSION_CACHE_SIZE),
-        session_require_auth=read(names.SESSION_REQUIRE_AUTH),
-        session_allowed_users=read(names.SESSION_ALLOWED_USERS),
-        session_allowed_teams=read(names.SESSION_ALLOWED_TEAMS),
-        max_concurrent_sessions=read(names.MAX_CONCURRENT_SESSIONS),
-        max_per_issue_hour=read(names.SESSION_MAX_PER_ISSUE_HOUR),
-        host=read(names.HOST),
-        port=read(names.PORT),
-        public_url=read(names.PUBLIC_URL),
-        data_dir=data_dir,
-        log_level=read(names.LOG_LEVEL),
-        debug_linear_webhooks=read(names.DEBUG_LINEAR_WEBHOOKS),
-        sandbox=read(names.DRAGOMAN_SANDBOX),
-        agent_mode=read(names.LINEAR_AGENT_MODE),
-        agent_name=read(names.LINEAR_AGENT_NAME),
-        repositories=file.repositories,
-        rules=_rules(sources, file.rules),
-        access=file.access,
-        paces=Paces(
-            person=read(names.SESSION_MAX_PER_USER_MINUTE), organization=read(names.SESSION_MAX_PER_ORGANIZATION_MINUTE)
-        ),
-        pass_env=file.pass_env,
-        config_file=config_file,
-        private_files=(sources.folder / DOTENV, config_file),
-        secret_folders=sources.secret_folders,
-        doubts=(*sources.doubts(file.pass_env), *_short_retention(file.rules)),
-    )
-    _check_together(settings, sources)
-    sources.finish()
-    return settings
+    settings = _read(sources)
+    safety.refuse(settings, sources)
+    doubts = (*settings.doubts, *safety.doubts(settings, sources))
+    return Examined(settings=replace(settings, doubts=doubts), problems=tuple(sources.problems()), sources=sources)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What was found.
+
+    settings  with defaults for what is wrong; its `doubts` say what is set and does nothing, or should be known
+    problems  one line each; empty = the settings can be used
+    sources   where each value came from
+    """
+
+    settings: Settings
+    problems: tuple[str, ...]
+    sources: Sources
 
 
 def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> LedgerPlace:
@@ -177,24 +149,57 @@ def _places(sources: Sources) -> tuple[Path, str, str]:
     return data_dir, url, storage if is_redis else ""
 
 
-def _check_together(settings: Settings, sources: Sources) -> None:
-    if not settings.webhook_secrets:
-        sources.problem(
-            "LINEAR_WEBHOOK_SECRET",
-            "holds no secret: without one anybody could sign. Copy the signing secret of the webhook from Linear",
-        )
-    if not settings.linear_access_token and not (settings.linear_client_id and settings.linear_client_secret):
-        sources.problem(
-            "LINEAR_ACCESS_TOKEN",
-            "is empty, and LINEAR_CLIENT_ID with LINEAR_CLIENT_SECRET are not both set; set one of the two",
-        )
-
-
-def _short_retention(rules: Rules) -> tuple[str, ...]:
-    if not 0 < rules.retention_days < SHORTEST_RETENTION_DAYS:
-        return ()
-    told = (
-        f"[session] retention_days = {rules.retention_days} is less than {SHORTEST_RETENTION_DAYS}: people's words go "
-        "by then, but the keys by which a repeated delivery is known are kept for nine days, or old work would be done again"
+def _read(sources: Sources) -> Settings:
+    read = sources.read
+    data_dir, ledger_url, projection_url = _places(sources)
+    config_file = table.place(sources, sources.folder)
+    file = table.read(sources, sources.folder)
+    opencode_url, password = read(names.OPENCODE_SESSION_API_URL)
+    return Settings(
+        linear_api_url=read(names.LINEAR_API_URL),
+        linear_access_token=read(names.LINEAR_ACCESS_TOKEN),
+        linear_client_id=read(names.LINEAR_CLIENT_ID),
+        linear_client_secret=read(names.LINEAR_CLIENT_SECRET),
+        webhook_secrets=read(names.LINEAR_WEBHOOK_SECRET),
+        opencode_url=opencode_url,
+        opencode_token=read(names.OPENCODE_SESSION_TOKEN) or password,
+        opencode_model=read(names.OPENCODE_MODEL),
+        opencode_agent=read(names.OPENCODE_AGENT),
+        opencode_bin=read(names.OPENCODE_BIN),
+        opencode_config=read(names.OPENCODE_CONFIG),
+        ledger_url=ledger_url,
+        projection_url=projection_url,
+        enable_sessions=read(names.ENABLE_SESSIONS),
+        enable_session_persistence=read(names.ENABLE_SESSION_PERSISTENCE),
+        enable_session_streaming=read(names.ENABLE_SESSION_STREAMING),
+        enable_session_management=read(names.ENABLE_SESSION_MANAGEMENT),
+        session_timeout_minutes=read(names.SESSION_TIMEOUT_MINUTES),
+        session_max_messages=read(names.SESSION_MAX_MESSAGES),
+        session_cleanup_interval_minutes=read(names.SESSION_CLEANUP_INTERVAL_MINUTES),
+        session_cache_size=read(names.SESSION_CACHE_SIZE),
+        session_require_auth=read(names.SESSION_REQUIRE_AUTH),
+        session_allowed_users=read(names.SESSION_ALLOWED_USERS),
+        session_allowed_teams=read(names.SESSION_ALLOWED_TEAMS),
+        max_concurrent_sessions=read(names.MAX_CONCURRENT_SESSIONS),
+        max_per_issue_hour=read(names.SESSION_MAX_PER_ISSUE_HOUR),
+        host=read(names.HOST),
+        port=read(names.PORT),
+        public_url=read(names.PUBLIC_URL),
+        data_dir=data_dir,
+        log_level=read(names.LOG_LEVEL),
+        debug_linear_webhooks=read(names.DEBUG_LINEAR_WEBHOOKS),
+        sandbox=read(names.DRAGOMAN_SANDBOX),
+        agent_mode=read(names.LINEAR_AGENT_MODE),
+        agent_name=read(names.LINEAR_AGENT_NAME),
+        repositories=file.repositories,
+        rules=_rules(sources, file.rules),
+        access=file.access,
+        paces=Paces(
+            person=read(names.SESSION_MAX_PER_USER_MINUTE), organization=read(names.SESSION_MAX_PER_ORGANIZATION_MINUTE)
+        ),
+        pass_env=file.pass_env,
+        config_file=config_file,
+        private_files=(sources.folder / DOTENV, config_file),
+        secret_folders=sources.secret_folders,
+        doubts=sources.doubts(file.pass_env),
     )
-    return (told,)

@@ -6,8 +6,9 @@ Names without a prefix are a contract with other people's scripts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -87,10 +88,12 @@ def _number(
     )  # fmt: skip
 
 
-def _secret(name: str, group: str, about: str, *, example: str, absent: str = "") -> Setting[str]:
+def _secret(
+    name: str, group: str, about: str, *, example: str, absent: str = "", fields: tuple[str, ...] = ()
+) -> Setting[str]:
     return Setting(
         name=name, group=group, about=about, kind="secret", parser=_always(values.secret), example=example,
-        absent=absent, secret=True,
+        absent=absent, secret=True, fields=fields,
     )  # fmt: skip
 
 
@@ -184,6 +187,7 @@ OPENCODE_SESSION_TOKEN = _secret(
     "Basic password of that server (user `opencode`)",
     example="the-servers-password",
     absent="the server asks for none",
+    fields=("opencode_token",),
 )
 OPENCODE_MODEL = Setting(
     name="OPENCODE_MODEL",
@@ -226,6 +230,7 @@ ENABLE_SESSIONS = _switch(
     "Sessions",
     "Open sessions; false: simple answers only, to delegations too",
     default="true",
+    live=True,
 )
 SESSION_TIMEOUT_MINUTES = _number(
     "SESSION_TIMEOUT_MINUTES",
@@ -354,7 +359,7 @@ SESSION_ALLOWED_USERS = Setting(
     about="Who may do anything at all: user ids or e-mails, separated by commas",
     live=True,
     kind="list",
-    parser=_always(values.names),
+    parser=_always(values.names("user ids or e-mails")),
     absent="everybody",
     example="ada@example.com, 6f1c2a50-0000-4000-8000-000000000001",
 )
@@ -364,7 +369,7 @@ SESSION_ALLOWED_TEAMS = Setting(
     about="On issues of which teams: team ids or keys, separated by commas",
     live=True,
     kind="list",
-    parser=_always(values.names),
+    parser=_always(values.names("team ids or keys")),
     absent="all",
     example="ENG, OPS",
 )
@@ -445,6 +450,15 @@ LOG_LEVEL = Setting(
     example="debug",
     live=True,
 )
+
+
+def meant(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that somebody had in mind who wrote `name`, if there is one."""
+    known = sorted(names)
+    longer = [each for each in known if each.startswith(f"{name}_")]
+    close = get_close_matches(name, known, 1, 0.8) or longer
+    return close[0] if close else None
+
 
 ALL: Final[dict[str, Setting[Any]]] = {
     setting.name: setting for setting in list(vars().values()) if isinstance(setting, Setting)

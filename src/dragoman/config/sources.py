@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dragoman.config import catalogue
 from dragoman.config.catalogue import Setting
@@ -20,7 +19,7 @@ DOTENV = ".env"
 LARGEST_SECRET = 65_536  # bytes; a file that is larger holds no setting
 
 _QUOTED = re.compile(r"""(?P<quote>["'])(?P<value>.*?)(?P=quote)\s*(?:#.*)?""")
-_COMMENT = re.compile(r"\s#")
+_COMMENT = re.compile(r"(?:^|\s)#")
 _FOLDERS = ("DRAGOMAN_SECRETS_DIR", "CREDENTIALS_DIRECTORY")  # the second is set by systemd (LoadCredential=)
 
 _OURS = ("SESSION_", "DRAGOMAN_")  # nobody else uses these: an unknown one is always worth a line
@@ -40,11 +39,13 @@ class Given(Record):
 
     text       without surrounding whitespace
     where      for people: "the environment", or a file, with the line when there are several
+    file       the same, when it is a file
     in_dotenv  comments were taken off already
     """
 
     text: str
     where: str
+    file: Path | None = None
     in_dotenv: bool = False
 
 
@@ -57,6 +58,8 @@ class Sources:
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.folder = folder
         self._problems: list[str] = []
+        self._remarks: list[str] = []
+        self._faulty: set[str] = set()
         self._environment = environment
         dotenv = self._read_dotenv(folder / DOTENV)
         self._given = dict(dotenv)
@@ -90,24 +93,43 @@ class Sources:
         text = given.text if given else ""
         try:
             if given and not given.in_dotenv and not setting.free and _COMMENT.search(text):
-                raise Problem("looks as if it still carried a comment (“ #”). Put comments on a line of their own")
+                raise _commented(setting)
             return parse(text or fallback)
         except Problem as problem:
-            self.problem(setting.name, str(problem))
+            told = problem if setting.free or setting.secret or "#" not in text else _commented(setting)
+            self.problem(setting.name, str(told))
             return parse(fallback)
 
     def problem(self, name: str, what: str) -> None:
         """Note a problem, with where the value came from; never the value itself: it may be a secret."""
-        self._problems.append(f"{name} ({self.where(name)}) {what}")
+        self._faulty.add(name)
+        self._problems.append(self.remark(name, what))
+
+    def remark(self, name: str, what: str) -> str:
+        """A sentence about a name, with where the value came from."""
+        return f"{name} ({self.where(name)}) {what}"
+
+    def is_faulty(self, name: str) -> bool:
+        """Whether something was wrong with its value already."""
+        return name in self._faulty
 
     def note(self, problem: str) -> None:
         """Note a problem that is not about one name."""
         self._problems.append(problem)
 
+    def problems(self) -> list[str]:
+        """What is wrong so far, one line each."""
+        return list(dict.fromkeys(self._problems))  # a value that is read twice is told once
+
     def finish(self) -> None:
         """Raise ConfigurationError if there were problems."""
-        if self._problems:
-            raise ConfigurationError(list(dict.fromkeys(self._problems)))  # a value that is read twice is told once
+        if problems := self.problems():
+            raise ConfigurationError(problems)
+
+    def file_of(self, name: str) -> Path | None:
+        """The file that holds the value; None when it is no file."""
+        given = self._given.get(name)
+        return given.file if given else None
 
     def where(self, name: str) -> str:
         """Where the value came from, for people."""
@@ -115,7 +137,7 @@ class Sources:
         return given.where if given else "not set"
 
     def doubts(self, passed_on: Iterable[str] = ()) -> tuple[str, ...]:
-        """Names that are set and mean nothing, though they look as if they should.
+        """Names that are set and mean nothing, though they look as if they should; and odd lines of `.env`.
 
         passed_on  names that others asked for
         """
@@ -123,13 +145,12 @@ class Sources:
         for name in sorted({*self._given} - {*catalogue.ALL, *_FOREIGN, *passed_on}):
             if not self._given[name].text:
                 continue
-            close = get_close_matches(name, sorted(catalogue.ALL), 1, 0.8)
-            meant = _MISTAKEN.get(name) or next(iter(close), None)
+            meant = _MISTAKEN.get(name) or catalogue.meant(name, catalogue.ALL)
             in_our_file = name not in self._environment
             if name.startswith((*_OURS, *(_SHARED if in_our_file or meant else ()), *(_ALIKE if meant else ()))):
                 hint = f"; did you mean {meant}?" if meant else ""
                 found.append(f"{name} ({self.where(name)}) is no setting of ours{hint}")
-        return tuple(found)
+        return (*self._remarks, *found)
 
     def _read_folder(self, variable: str, folder: Path) -> None:
         """One file a name. Files that are none of our names stay unread: the folder may serve others, too."""
@@ -158,7 +179,7 @@ class Sources:
                     f"{file} is larger than {LARGEST_SECRET} bytes. It has to hold the value of {file.name} alone"
                 )
                 continue
-            self._given[file.name] = Given(text=text.strip(), where=str(file))
+            self._given[file.name] = Given(text=text.strip(), where=str(file), file=file)
 
     def _read_dotenv(self, path: Path) -> dict[str, Given]:
         """Quotes are taken off; an unquoted value ends at ` #`."""
@@ -172,12 +193,26 @@ class Sources:
         found: dict[str, Given] = {}
         for number, line in enumerate(lines, 1):
             name, equals, value = line.strip().removeprefix("export ").partition("=")
-            if equals and not name.startswith("#"):
-                found[name.strip()] = Given(text=_bare(value.strip()), where=f"{path}:{number}", in_dotenv=True)
+            name = name.strip()
+            if name.startswith("#") or not (name or equals):
+                continue
+            if not equals or not name.isidentifier():
+                self._remarks.append(f"{path}:{number} is no NAME=value and is passed over")
+                continue
+            if name in found:
+                self._remarks.append(f"{name} ({path}:{number}) stands in {found[name].where}, too; the last one holds")
+            found[name] = Given(text=_bare(value.strip()), where=f"{path}:{number}", file=path, in_dotenv=True)
         return found
+
+
+def _commented(setting: Setting[Any]) -> Problem:
+    return Problem(
+        "looks as if it still carried a comment (“ #”): `docker --env-file` and systemd's EnvironmentFile= take none off. "
+        f"Put comments on a line of their own. Example: {setting.name}={setting.example}"
+    )
 
 
 def _bare(value: str) -> str:
     if quoted := _QUOTED.fullmatch(value):
         return quoted["value"].strip()
-    return "" if value.startswith("#") else _COMMENT.split(value)[0].strip()
+    return _COMMENT.split(value)[0].strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,16 +26,40 @@ _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github
 _PARTS = ("repositories", "session", "opencode", "access")
 
 # Rules that have a name in the environment: one place for each thing.
-_NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSION_MAX_MESSAGES"}
+NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSION_MAX_MESSAGES"}
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
 _ELSEWHERE = frozenset({"sessions", "policy"})  # rules with a setting or with tables of their own
 
+
+class Passed(Record):
+    """What the managed OpenCode gets.
+
+    pass_env  names of variables of our environment that it finds in its own, such as a provider's key
+    """
+
+    pass_env: tuple[str, ...] = ()
+
+
+# What `dragoman config` shows and explains; the fields' sentences are those of the record's docstring.
+RECORDS: Mapping[str, type[Record]] = {
+    "[session]": Rules,
+    "[[repositories]]": Repository,
+    "[access]": Policy,
+    "[opencode]": Passed,
+}
+_NOT_HERE = frozenset({*NAMED, *_ELSEWHERE, "require_person", "users", "teams"})  # fields that are set by names
+
 _AT = re.compile(r"\$\.(\w+)")  # where msgspec found something wrong
 _PARSED = re.compile(r"\(at line (\d+)")  # the same of tomllib
 
 T = TypeVar("T", bound=Record)
+
+
+def keys_of(record: type[Record]) -> tuple[str, ...]:
+    """What may be written into a table of this kind."""
+    return tuple(name for name in record.__struct_fields__ if name not in _NOT_HERE)
 
 
 class Table(Record):
@@ -128,8 +152,8 @@ class _Reader:
         return str(local.resolve()) if "://" not in url and local.is_dir() else url
 
     def _rules(self, row: Any) -> Rules:
-        for name in sorted(_NAMED.keys() & row.keys() if isinstance(row, dict) else ()):
-            self._note(f"[session] {name} is set by {_NAMED[name]}, not here", where="[session]", key=name)
+        for name in sorted(NAMED.keys() & row.keys() if isinstance(row, dict) else ()):
+            self._note(f"[session] {name} is set by {NAMED[name]}, not here", where="[session]", key=name)
         rules = self._record("[session]", row, Rules, '[session] while_busy = "queue"') or Rules()
         for name in sorted(set(Rules.__struct_fields__) - _ELSEWHERE):
             value = getattr(rules, name)

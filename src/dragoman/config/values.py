@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -76,12 +77,18 @@ def switch(value: str) -> bool:
     return _SWITCH[value.lower()]
 
 
-def names(value: str) -> tuple[str, ...]:
-    """Several words, with commas between them; each once."""
-    found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    if value and not found:  # an empty list would let in everybody
-        raise Problem("holds commas and no name; leave it empty to allow everybody. Example: ann@example.com")
-    return found
+def names(what: str) -> Callable[[str], tuple[str, ...]]:
+    """Several words, with commas between them; each once. `what` says what they are."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if value and not found:  # an empty list would let in everybody
+            raise Problem(f"holds commas and no name; leave it empty to allow everybody. It takes {what}")
+        if odd := [number for number, name in enumerate(found, 1) if len(name.split()) > 1 or ";" in name]:
+            raise Problem(f"holds blanks or “;” within entry {odd[0]}. It takes {what}, separated by commas")
+        return found
+
+    return parse
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -212,3 +219,11 @@ def _split(value: str, example: str) -> SplitResult:
     if not usable or any(letter.isspace() for letter in value):
         raise Problem(f"is no http or https URL. Example: {example}")
     return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -49,7 +49,7 @@ class Policy(Record):
 
     require_person  refuse what comes from no identified person, such as an automation
     users, teams    when not empty: only these people, only on issues of these teams; for every deed
-    start … stop    when not None: only to those whom one of these names; () = to nobody
+    start, answer, approve, stop  when not None: only to those whom one of these names; () = to nobody
     """
 
     require_person: bool = False

@@ -23,7 +23,8 @@ class Rules(Record):
     reminder_s      after how long an unanswered question is put again
     plan_s          least time between two plans sent
     stop_s          when a stop is confirmed even if it could not be verified (people expect it within 5 s)
-    retry_attempts  provider retries after which the run is given up; `retry_s` the same in seconds
+    retry_attempts  provider retries after which the run is given up
+    retry_s         how long a provider's retries may last before the run is given up
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever

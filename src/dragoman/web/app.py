@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dragoman import logs
+from dragoman.config import Settings
 from dragoman.runtime.service import Service
 from dragoman.web import session_page
 from dragoman.web.asgi import Application, Receive, Scope, Send, send_text
@@ -26,7 +27,7 @@ class Door:
             answered=service.metrics.ack.observe,
             refused=lambda reason: service.metrics.refused.labels(reason).inc(),
         )
-        service.live.apply_to(lambda settings: self.webhook.accept(settings.webhook_secrets))
+        service.live.apply_to(self._adapt)
         self._session = session_page.SessionPage(service)
         health = Health(service, self.webhook.counts)
         self._routes: dict[str, Application] = {
@@ -38,6 +39,9 @@ class Door:
             "/api/v1/stats": StatsPage(service),
             session_page.STYLE_PATH: self._session.style,
         }
+
+    def _adapt(self, settings: Settings) -> None:
+        self.webhook.accept(settings.webhook_secrets, shown=settings.debug_linear_webhooks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an ASGI application."""

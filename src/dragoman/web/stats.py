@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 from dragoman import logs
+from dragoman.config.values import is_loopback
 from dragoman.errors import LedgerError
 from dragoman.ledger import numbers
 from dragoman.ledger.numbers import GROUPINGS
@@ -45,11 +45,3 @@ class StatsPage:
             )
         else:
             await send_json(send, 200, found)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

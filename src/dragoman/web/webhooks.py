@@ -21,6 +21,7 @@ from dragoman.ledger import turns
 from dragoman.ledger.tx import Tx
 from dragoman.linear import inbound
 from dragoman.linear.inbound import AboutIssue, AboutOrganization, Ignored, Relevant
+from dragoman.linear.shape import shape_of
 from dragoman.linear.webhook import Delivery, UnacceptableDelivery, check_secrets, open_delivery
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.tenant import Tenant
@@ -66,9 +67,13 @@ class LinearWebhook:
         self._refused_deliveries = Repeats(_log, "delivery.refused")
         self._refused_people = Repeats(_log, "person.refused")
 
-    def accept(self, secrets: Sequence[str]) -> None:
-        """Take what one of these signed, from now on."""
+    def accept(self, secrets: Sequence[str], *, shown: bool = False) -> None:
+        """Take what one of these signed, from now on.
+
+        shown  log the shape of what arrives (DEBUG_LINEAR_WEBHOOKS)
+        """
         self._secrets = check_secrets(secrets)
+        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -99,7 +104,12 @@ class LinearWebhook:
             self.counts[type(error).__name__] += 1
             self._refused_deliveries.note(type(error).__name__)
             self._refused(type(error).__name__)
+            if self._shown:
+                names = sorted(name.decode("latin-1") for name, _ in scope["headers"])
+                _log.info("webhook.refused", size=len(body), headers=names)
             return error.status, str(error)
+        if self._shown:
+            _log.info("webhook.shown", delivery=delivery.id, age_s=delivery.age_s, payload=shape_of(body))
         try:
             async with asyncio.timeout(self._decide_s):
                 verdict = await self._hear(delivery, await self._read(delivery))

@@ -153,6 +153,8 @@ def service(data: Path, linear_url: str, *, more: Mapping[str, str] | None = Non
         "OPENCODE_SESSION_API_URL": f"http://127.0.0.1:{free_port()}",
         "DRAGOMAN_CONFIG": str(toml),
         "DRAGOMAN_DATA_DIR": str(data / "data"),
+        "SESSION_MAX_PER_USER_MINUTE": "0",  # what is measured comes from one person
+        "SESSION_MAX_PER_ORGANIZATION_MINUTE": "0",
         "HOST": "127.0.0.1",
         "PORT": str(port),
         **(more or {}),

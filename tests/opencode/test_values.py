@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dragoman.core.events import Aborted, Answered, Broke, Declined
 from dragoman.errors import ConfigurationError, Refusal
 from dragoman.opencode import adopt, wire
-from dragoman.opencode.outcome import broke, read_outcome
+from dragoman.opencode.outcome import broke, cause_of, read_outcome
 from dragoman.opencode.parts import INPUT_LIMIT, bounded_json, clipped, todos_of, tool_of
 from dragoman.opencode.settings import configuration, enforced, environment, read_operator_configuration
 
@@ -36,7 +36,7 @@ def an_error(name: str = "APIError", message: str = "no", status: int | None = N
         (an_error(status=429), "rate_limit"),
         (an_error(status=500), "server"),
         (an_error(status=529, message="Overloaded"), "server"),
-        (an_error(message="Cannot connect to API: Unable to connect."), "server"),
+        (an_error(message="Cannot connect to API: Unable to connect."), "network"),
         (an_error(status=504), "timeout"),
         (an_error("UnknownError", "The operation timed out."), "timeout"),
         (an_error("ContextOverflowError"), "context"),
@@ -50,6 +50,24 @@ def an_error(name: str = "APIError", message: str = "no", status: int | None = N
 )
 def test_each_failure_has_a_cause(error: wire.MessageError, cause: str) -> None:
     assert broke(error).cause == cause
+
+
+@pytest.mark.parametrize(
+    "message,cause",
+    [
+        ("Rate limit reached for requests", "rate_limit"),
+        ("fake error 429", "rate_limit"),
+        ("fake error 500", "server"),
+        ('{"message":"fake mid-stream error","type":"server_error","code":"500"}', "server"),
+        ("Overloaded", "server"),
+        ("Cannot connect to API: The socket connection was closed unexpectedly.", "network"),
+        ("Connection reset by server", "network"),
+        ("The operation timed out.", "timeout"),
+        ("Something new", "other"),
+    ],
+)
+def test_a_retry_tells_its_cause_in_words_only(message: str, cause: str) -> None:
+    assert cause_of(message) == cause
 
 
 def test_a_failure_without_words_says_its_name() -> None:

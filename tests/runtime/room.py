@@ -50,6 +50,10 @@ class PretendHost:
     def away(self) -> str | None:
         return "OpenCode is starting" if self.down else None
 
+    @property
+    def cause(self) -> str:
+        return "network"
+
     def room(self) -> bool:
         return self.roomy
 

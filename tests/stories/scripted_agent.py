@@ -38,6 +38,8 @@ class ScriptedAgent:
         self.requests: list[str] = []  # labels, oldest first
         self.aborts: list[str] = []  # threads
         self._holds: list[Hold] = []
+        self.forgets_prompts = False  # take them and store nothing, as for an agent that it does not know
+        self._refused: dict[str, tuple[int, Wire]] = {}  # label -> how it is answered
         self._readers: set[asyncio.Queue[bytes | None]] = set()
         self._runner: web.AppRunner | None = None
         self._open: list[web.Request] = []
@@ -86,6 +88,13 @@ class ScriptedAgent:
     def lose_reply(self, label: str) -> Hold:
         """Carry the next request of that label out, then cut its connection."""
         return self._order(Hold(label, self.changed, after=True, lose=True))
+
+    def refuse(self, label: str, status: int, body: Wire | None = None) -> None:
+        """Answer every request of that label with this status, until told `refuse(label, 0)`."""
+        self._refused[label] = (
+            status,
+            body or {"name": "UnknownError", "data": {"message": "Unexpected server error."}},
+        )
 
     def cut_streams(self) -> None:
         """End every event stream."""
@@ -160,6 +169,9 @@ class ScriptedAgent:
         if request.headers.get("authorization") != self._credentials():
             return web.Response(status=401, headers={"www-authenticate": 'Basic realm="Secure Area"'})
         self.requests.append(label)
+        status, body = self._refused.get(label, (0, {}))
+        if status:
+            return web.json_response(body, status=status)
         hold = next((one for one in self._holds if one.label == label), None)
         if hold is not None:
             self._holds.remove(hold)
@@ -260,7 +272,7 @@ class ScriptedAgent:
 
     async def _prompt(self, request: web.Request) -> web.Response:
         thread = self._named(request)
-        if thread.admit(await request.json()):
+        if not self.forgets_prompts and thread.admit(await request.json()):
             self.player.start(thread)
         return web.Response(status=204)
 

@@ -128,12 +128,16 @@ class Answered(Record):
     usage: Usage = Usage()
 
 
+# Why the model's provider, or OpenCode itself, did not do what was asked.
+Cause = Literal[
+    "timeout", "network", "credentials", "not_found", "rate_limit", "server", "context", "model", "cut_off", "other"
+]
+
+
 class Broke(Record):
     """The model's provider or OpenCode failed. `cause` is a stable word, `message` what they said."""
 
-    cause: Literal[
-        "timeout", "credentials", "not_found", "rate_limit", "server", "context", "model", "cut_off", "other"
-    ]
+    cause: Cause
     message: str
     text: str = ""  # what the agent had said so far
 
@@ -284,11 +288,15 @@ class RunStarted(Record):
 
 
 class RunWaiting(Record):
-    """The run cannot start or go on for now; it will be tried again."""
+    """The run cannot start or go on for now; it will be tried again.
+
+    why  of "opencode": in which way it is away, as `errors.OpenCodeError` names its causes
+    """
 
     run: RunId
     cause: Literal["opencode", "capacity", "repository"]
     detail: str = ""
+    why: str = ""
 
 
 class PlaceInQueue(Record):
@@ -415,12 +423,16 @@ class AskGone(Record):
 
 
 class RunRetrying(Record):
-    """OpenCode tries the provider again. `attempt` from 1; `since_s` seconds since the first retry of this series."""
+    """OpenCode tries the provider again. `attempt` from 1; `since_s` seconds since the first retry of this series.
+
+    cause  read from the message, since OpenCode tells no status here
+    """
 
     run: RunId
     attempt: int
     message: str
     since_s: float = 0.0
+    cause: Cause = "other"
 
 
 class Compacted(Record):

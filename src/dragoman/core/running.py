@@ -180,9 +180,11 @@ def working(draft: Draft) -> Working:
 def on_waiting(draft: Draft, event: RunWaiting) -> None:
     """Say once what it waits for; patience with others is limited, with our own queue it is not."""
     if draft.turn.waiting == event.cause:
+        if draft.turn.waiting_why != event.why:
+            draft.turn_with(waiting_why=event.why)
         return
-    draft.turn_with(waiting=event.cause, waiting_since=draft.now)
-    draft.tell(wording.waiting(event.cause, event.detail, isinstance(draft.session.phase, Working)))
+    draft.turn_with(waiting=event.cause, waiting_since=draft.now, waiting_why=event.why)
+    draft.tell(wording.waiting(event, isinstance(draft.session.phase, Working)))
     if event.cause != "capacity":
         draft.remind(PatienceOver(run=event.run), draft.rules.patience_s)
 
@@ -207,7 +209,7 @@ def on_patience_over(draft: Draft) -> None:
     turn = draft.turn
     if turn.waiting in {"", "capacity"} or draft.now - turn.waiting_since < draft.rules.patience_s * NEARLY:
         return
-    give_up(draft, wording.out_of_patience(turn.waiting, round(draft.rules.patience_s / 60)))
+    give_up(draft, wording.out_of_patience(turn.waiting, turn.waiting_why, round(draft.rules.patience_s / 60)))
 
 
 def on_heartbeat(draft: Draft) -> None:
@@ -246,7 +248,7 @@ def send_plan(draft: Draft) -> None:
 def on_retrying(draft: Draft, event: RunRetrying) -> None:
     """Our own retry budget: OpenCode itself would try for ever."""
     if event.attempt >= draft.rules.retry_attempts or event.since_s >= draft.rules.retry_s:
-        give_up(draft, wording.gave_up_retrying(event.message, event.attempt))
+        give_up(draft, wording.gave_up_retrying(event))
     elif not draft.turn.retrying:
         draft.turn_with(retrying=True)
         draft.tell(wording.retrying(event.message))

@@ -31,7 +31,8 @@ class Turn(Record):
     messages   ids of the messages that we sent in it, oldest first
     attempts   how often the run was set going (1 = never interrupted)
     resuming   the newest of those is still to be made: a run that looks cut meanwhile was not cut anew
-    waiting    what it waits for, as people were told; empty when it does not; `waiting_since` when that began
+    waiting    what it waits for, as people were told; empty when it does not; `waiting_since` when that began,
+               `waiting_why` in which way OpenCode was away when it was last heard of
     place      where it stood in the queue when people were last told, at `place_at`; 0 = they were not
     retrying   people were told that the model's provider is tried again
     told       how many thoughts and questions of our own were posted; it makes their ids
@@ -48,6 +49,7 @@ class Turn(Record):
     resuming: bool = False
     waiting: str = ""
     waiting_since: float = 0.0
+    waiting_why: str = ""
     place: int = 0
     place_at: float = 0.0
     retrying: bool = False

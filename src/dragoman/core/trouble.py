@@ -17,7 +17,7 @@ _SIGNS: Final[tuple[tuple[Cause, str], ...]] = (
     ("credentials", r"unauthori[sz]ed|forbidden|credential|password|api key|\b40[13]\b"),
     ("rate_limit", r"rate.?limit|too many requests|\b429\b"),
     ("not_found", r"not found|\b404\b"),
-    ("server", r"internal server|bad gateway|unavailable|overloaded|\b5\d\d\b"),
+    ("server", r"internal server|server.error|bad gateway|unavailable|overloaded|\b5\d\d\b"),
     ("network", r"network|connect|econn|enotfound|unreachable|could not be reached|socket|\bdns\b"),
 )
 _CAUSES: Final[dict[str, Cause]] = {

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from dragoman.core.events import Broke, Issue, PermissionAsked, Prompt, Question, RequestRefused
+from collections.abc import Mapping
+
+from dragoman.core.events import (
+    Broke,
+    Cause,
+    Issue,
+    PermissionAsked,
+    Prompt,
+    Question,
+    RequestRefused,
+    RunRetrying,
+    RunWaiting,
+)
 
 QUEUED = "Queued: I start on this when the current work is done."
 STEERED = "Got it. I am passing this on to the running work; one answer will cover both."
@@ -93,16 +105,19 @@ def not_chosen(reasons: tuple[str, ...]) -> str:
     return "I go on without what I could not use: " + "; ".join(reasons) + "."
 
 
-def waiting(cause: str, detail: str, working: bool) -> str:
+def waiting(event: RunWaiting, working: bool) -> str:
     """Why a run does not begin yet, or does not go on when it was `working` already."""
-    match cause:
+    match event.cause:
         case "opencode":
             then = "go on" if working else "start"
-            return f"OpenCode is not answering at the moment. I keep trying and {then} as soon as it is back."
+            return (
+                f"OpenCode is not answering at the moment{_how_away(event.why)}. I keep trying and {then} as soon as it "
+                "is back."
+            )
         case "capacity":
             return "All places are taken by running work. Yours is in the queue and starts by itself."
         case _:
-            return f"The repository cannot be reached at the moment ({detail}). I keep trying."
+            return f"The repository cannot be reached at the moment ({event.detail}). I keep trying."
 
 
 def in_queue(place: int, *, again: bool) -> str:
@@ -112,13 +127,36 @@ def in_queue(place: int, *, again: bool) -> str:
     return f"All places are taken by running work. Yours is number {place} in the queue and starts by itself."
 
 
-def out_of_patience(cause: str, minutes: int) -> str:
-    """The honest end of waiting."""
-    what = "The repository could not be reached" if cause == "repository" else "OpenCode has not answered"
+def out_of_patience(cause: str, why: str, minutes: int) -> str:
+    """The honest end of waiting; `why` as RunWaiting has it."""
+    what = (
+        "The repository could not be reached" if cause == "repository" else f"OpenCode has not answered{_how_away(why)}"
+    )
+    for_so_long = f"for {minutes} minute{'s' if minutes > 1 else ''}" if minutes else "in time"
+    mark = "" if cause == "repository" else _MARKS.get(why, "🔌 ")
     return (
-        f"{what} for {minutes} minutes, so I gave up on this request. "
+        f"{mark}{what} {for_so_long}, so I gave up on this request. "
         "Write to me again and I try anew. If it keeps happening, whoever runs me can look at `/readyz` and the logs."
     )
+
+
+_MARKS = {"timeout": "⏰ ", "credentials": "🔐 ", "rate_limit": "⏱️ ", "server": "🔧 "}
+
+
+def _how_away(why: str) -> str:
+    how = {
+        "network": "it cannot be reached",
+        "timeout": "requests time out",
+        "credentials": "it refuses our credentials",
+        "rate_limit": "it limits our rate",
+        "server": "it has an internal error",
+    }.get(why)
+    return f" ({how})" if how else ""
+
+
+def opencode_refused(cause: str, said: str) -> str:
+    """OpenCode will not do it, and trying again by ourselves is no use."""
+    return trouble(cause, "OpenCode") + _what_was_said(said)
 
 
 def refused(event: RequestRefused) -> str:
@@ -181,12 +219,12 @@ def retrying(message: str) -> str:
     return f"The model's provider has trouble ({one_line(message, 200)}). Trying again."
 
 
-def gave_up_retrying(message: str, attempts: int) -> str:
+def gave_up_retrying(event: RunRetrying) -> str:
     """The retry budget is used up."""
+    what, then = _BROKE[event.cause]
     return (
-        f"The model's provider kept failing ({one_line(message, 200)}); after {attempts} attempts I stopped the run. "
-        "Work done so far is kept. Write to me to try again."
-    )
+        f"{what}, and kept failing: after {event.attempt} attempts I stopped the run. Work done so far is kept. {then}"
+    ) + _what_was_said(event.message)
 
 
 def stalled(minutes: int) -> str:
@@ -265,22 +303,40 @@ def failed_by_hand(reason: str) -> str:
     return f"The session was marked as failed from outside{why}. Work done so far is kept. Write to me to go on."
 
 
+# What failed, in one line, and what to do.
+_BROKE: Mapping[Cause, tuple[str, str]] = {
+    "timeout": ("⏰ Request timed out: the model's provider did not answer in time", "Write to me to try again."),
+    "network": ("🔌 The model's provider could not be reached", "Write to me to try again in a few moments."),
+    "credentials": (
+        "🔐 The model's provider refused our credentials",
+        "Whoever runs me must check the provider's key; then write to me again.",
+    ),
+    "not_found": (
+        "🔍 The model was not found",
+        "Whoever runs me must check `OPENCODE_MODEL` and `OPENCODE_AGENT`; then write to me again.",
+    ),
+    "rate_limit": ("⏱️ The model's provider limits our rate", "Write to me again in a while."),
+    "server": ("🔧 The model's provider had an internal error", "Write to me to try again."),
+    "context": (
+        "📏 The conversation no longer fits the model, even summarised",
+        "Start a new session on this issue.",
+    ),
+    "model": ("The model did not deliver a usable answer", "Write to me to try again."),
+    "cut_off": ("The model's answer was cut off before its end", "Write “go on” to continue."),
+    "other": ("❌ OpenCode could not finish this", "Write to me to try again."),
+}
+
+
 def broke(outcome: Broke) -> str:
     """What failed, in one line, and what to do."""
-    said = one_line(outcome.message, 300)
-    lines = {
-        "timeout": "⏰ Request timed out: the model's provider did not answer in time. Write to me to try again.",
-        "credentials": "🔐 The model's provider refused our credentials. Whoever runs me must check the provider's key.",
-        "not_found": "🔍 The model was not found. Whoever runs me must check `OPENCODE_MODEL`.",
-        "rate_limit": "⏱️ The model's provider limits our rate. Try again in a while.",
-        "server": "🔧 The model's provider had an internal error. Write to me to try again.",
-        "context": "📏 The conversation no longer fits the model, even summarised. Start a new session on this issue.",
-        "model": "The model did not deliver a usable answer. Write to me to try again.",
-        "cut_off": "The model's answer was cut off before its end. Write “go on” to continue.",
-        "other": "❌ OpenCode could not finish this. Write to me to try again.",
-    }
-    text = lines[outcome.cause] + (f"\n\nWhat was said: `{said.replace('`', chr(39))}`" if said else "")
-    return text + (f"\n\nUntil then:\n\n{outcome.text}" if outcome.text.strip() else "")
+    what, then = _BROKE[outcome.cause]
+    so_far = f"\n\nUntil then:\n\n{outcome.text}" if outcome.text.strip() else ""
+    return f"{what}. {then}" + _what_was_said(outcome.message) + so_far
+
+
+def _what_was_said(message: str) -> str:
+    said = one_line(message, 300).replace("`", "'")
+    return f"\n\nWhat was said: `{said}`" if said else ""
 
 
 def trouble(cause: str, service: str) -> str:

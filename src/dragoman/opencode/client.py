@@ -204,6 +204,7 @@ class OpenCode:
                 raise OpenCodeError(
                     f"OpenCode took the prompt but did not store it; does it have an agent called {agent!r}?",
                     retryable=False,
+                    cause="not_found",
                 )
             await asyncio.sleep(0.1)
 

@@ -36,7 +36,7 @@ from dragoman.core.events import (
 )
 from dragoman.ids import AgentThread, AskId, MessageId, PartId, RunId
 from dragoman.opencode import wire
-from dragoman.opencode.outcome import is_compaction, read_outcome, tools_started
+from dragoman.opencode.outcome import cause_of, is_compaction, read_outcome, tools_started
 from dragoman.opencode.parts import permission_of, question_of, todos_of, tool_of
 from dragoman.opencode.picture import Picture, Snapshot
 
@@ -93,7 +93,8 @@ class RunView:
         self._read_whole: set[str] = set()  # messages that a snapshot showed finished: no lost event is missing in them
         self._status = wire.Status("unknown")
         self._read_at = 0.0  # of the newest snapshot; 0 = none yet
-        self._retrying_since: tuple[str, float] = ("", 0.0)
+        # The answer that is tried again, "" while none is known yet, and since when; None before the first try.
+        self._retrying_since: tuple[str | None, float] = (None, 0.0)
         self._errors: list[wire.MessageError] = []
         self._asks: dict[str, AskRaised] = {}
         self._open: set[str] = set(asks)  # handed out, or known to the session
@@ -302,12 +303,13 @@ class RunView:
         if self._status.type == "retry":
             series, since = self._retrying_since
             yield (
-                f"retry:{series}:{self._status.attempt}",
+                f"retry:{series or ''}:{self._status.attempt}",
                 RunRetrying(
                     run=self.run,
                     attempt=self._status.attempt,
                     message=self._status.message,
                     since_s=max(0.0, self._status.next / 1000 - since),
+                    cause=cause_of(self._status.message),
                 ),
             )
         for ask, raised in self._asks.items():

@@ -177,9 +177,9 @@ class Listening:
         match fact:
             case PermissionAsked() | QuestionAsked():
                 await self._answer_ask(fact)
-            case RunRetrying(attempt=attempt, message=message, since_s=since_s):
+            case RunRetrying(attempt=attempt, since_s=since_s, cause=cause):
                 if attempt >= _RULES.retry_attempts or since_s >= _RULES.retry_s:
-                    await self._end(wording.gave_up_retrying(message, attempt), "server")
+                    await self._end(wording.gave_up_retrying(fact), cause)
             case _:
                 pass
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from dragoman.core.events import Aborted, Answered, Broke, Declined, Outcome, Usage
+from dragoman.core.events import Aborted, Answered, Broke, Cause, Declined, Outcome, Usage
+from dragoman.core.trouble import read_trouble
 from dragoman.ids import MessageId
 from dragoman.opencode import wire
 
-Cause = Literal["timeout", "credentials", "not_found", "rate_limit", "server", "context", "model", "cut_off", "other"]
 Cut = Literal["cut"]
 _NAMED: Final[dict[str, Cause]] = {
     "ProviderAuthError": "credentials",
@@ -77,13 +77,15 @@ def _cause(error: wire.MessageError, message: str) -> Cause:
         if status == 404 or (status == 400 and "model" in message and "not" in message):
             return "not_found"
         return _STATUS.get(status, "server" if status >= 500 else "model")
-    if "model not found" in message or "modelnotfound" in message or "agent not found" in message:
-        return "not_found"
-    if "timeout" in message or "timed out" in message:
-        return "timeout"
-    if "cannot connect" in message or "unable to connect" in message or "socket" in message or "reset" in message:
-        return "server"
-    return "other"
+    cause = cause_of(message)
+    if cause == "not_found" and not any(word in message for word in ("model", "agent")):
+        return "other"  # a file, perhaps
+    return cause
+
+
+def cause_of(message: str) -> Cause:
+    """The cause as far as the words tell it; for what comes without a status."""
+    return read_trouble(message).cause
 
 
 def read_outcome(messages: Sequence[wire.Message], errors: Sequence[wire.MessageError]) -> Outcome | Cut | None:

@@ -33,7 +33,12 @@ class AgentHost(Protocol):
         ...
 
     def away(self) -> str | None:
-        """Why it cannot be used now; empty while nobody knows yet; None when it is there."""
+        """Why it cannot be used now; empty while nobody knows yet; None when asking it is of use."""
+        ...
+
+    @property
+    def cause(self) -> str:
+        """Why it is away, as OpenCodeError names causes."""
         ...
 
     def room(self) -> bool:
@@ -52,6 +57,7 @@ class AttachedServer:
         self._workspaces_dir = workspaces_dir
         self._proved = False
         self._why = "has not answered yet"
+        self._error: OpenCodeError | None = None  # why it is away
         self._looked = False
         self.changed: Callable[[], None] = _nobody
         self._reaching = asyncio.Lock()
@@ -63,8 +69,16 @@ class AttachedServer:
         return self._why or "up"
 
     def away(self) -> str | None:
-        """Why it cannot be used now; empty before the first look; None when it is there."""
+        """Why it cannot be used now; empty before the first look; None when it is there, or refuses whoever comes: then
+        there is nothing to wait for, and `client` says so."""
+        if self._error is not None and not self._error.retryable:
+            return None
         return (self._why if self._looked else "") if self._why else None
+
+    @property
+    def cause(self) -> str:
+        """Why it is away, as OpenCodeError names causes."""
+        return self._error.cause if self._error is not None else "network"
 
     async def client(self) -> OpenCode:
         """The client; the first time after a proof. While it is away nobody but `run` knocks: thousands may wait."""
@@ -73,20 +87,28 @@ class AttachedServer:
                 if not self._proved:
                     await self._first_contact()
         if self._why:
-            raise OpenCodeDown(f"OpenCode is {self._why}")
+            raise self._away(f"OpenCode is {self._why}")
         return self._client
 
     async def _first_contact(self) -> None:
         if time.monotonic() < self._not_before:
-            raise OpenCodeDown(f"OpenCode {self._why}")
+            raise self._away(f"OpenCode {self._why}")
         try:
             await self._client.health()
             await self._prove_same_disk()
-        except OpenCodeError:
+        except OpenCodeError as error:
+            self._error = error
             self._not_before = time.monotonic() + FIRST_RETRY_S
             raise
-        self._proved, self._why = True, ""
+        self._proved, self._why, self._error = True, "", None
         self.changed()
+
+    def _away(self, words: str) -> OpenCodeError:
+        """What whoever wants it is told meanwhile; a refused password is no reason to wait."""
+        error = self._error
+        if error is None or error.retryable:
+            return OpenCodeDown(words, cause=self.cause)
+        return OpenCodeError(words, retryable=False, cause=error.cause)
 
     async def run(self) -> None:
         """See that it shares our disk as soon as it answers, then look now and then whether it is there.
@@ -100,14 +122,14 @@ class AttachedServer:
             except OpenCodeError as error:
                 if not self._why or wait_s == FIRST_RETRY_S:
                     _log.warning("opencode.away", error=str(error))
-                self._why, self._looked = f"away: {error}", True
+                self._why, self._error, self._looked = f"away: {error}", error, True
                 self.changed()
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
             else:
                 if self._why:
                     _log.info("opencode.back")
-                    self._why = ""
+                    self._why, self._error = "", None
                     self.changed()
                 wait_s = FIRST_RETRY_S
                 await asyncio.sleep(LOOK_S)
@@ -175,6 +197,11 @@ class TendedServer:
     def away(self) -> str | None:
         """Why it cannot be used now; empty during the first start, which takes seconds; None when it is there."""
         return None if self._client is not None else self._why if self._known.is_set() else ""
+
+    @property
+    def cause(self) -> str:
+        """Why it is away: it does not run."""
+        return "network"
 
     @property
     def sandbox_state(self) -> str:

@@ -263,7 +263,9 @@ class Follower:
             one.down_since = one.down_since or now
             if now - one.down_since >= SAID_DOWN_AFTER_S and not one.said_down:
                 one.said_down = True
-                await self._engine.tell(one.session, RunWaiting(run=one.run, cause="opencode", detail=str(error)))
+                why = error.cause if isinstance(error, OpenCodeError) else ""
+                waiting = RunWaiting(run=one.run, cause="opencode", detail=str(error), why=why)
+                await self._engine.tell(one.session, waiting)
             await asyncio.sleep(LOOK_AGAIN_S)
             one.resync.set()
             return False

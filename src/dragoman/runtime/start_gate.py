@@ -54,7 +54,8 @@ class StartGate:
         heard = []
         for one in news[:TOLD_AT_ONCE]:
             queue.note_told(tx, one, "opencode")
-            heard.append(self._engine.hear(tx, one.session, RunWaiting(run=one.run, cause="opencode", detail=why)))
+            waiting = RunWaiting(run=one.run, cause="opencode", detail=why, why=self._host.cause)
+            heard.append(self._engine.hear(tx, one.session, waiting))
         if len(news) > TOLD_AT_ONCE:
             tx.wake("start")
         return heard

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dragoman import logs
+from dragoman.core import wording
 from dragoman.core.effects import AbortRun
 from dragoman.core.events import RunFailed, RunStarted, RunWaiting
 from dragoman.core.session import Session, Starting, Working, live_turn
@@ -89,6 +90,10 @@ def goes_on(session: Session, attempt: int = 0) -> RunStarted | None:
     )
 
 
+def _waiting(run: RunId, error: OpenCodeError) -> RunWaiting:
+    return RunWaiting(run=run, cause="opencode", detail=str(error), why=error.cause)
+
+
 @contextmanager
 def refusals_end(run: RunId) -> Iterator[None]:
     """While OpenCode does not answer or fails, the run waits and people hear of it; what it refuses for good ends it."""
@@ -96,6 +101,6 @@ def refusals_end(run: RunId) -> Iterator[None]:
         yield
     except OpenCodeError as error:
         if error.retryable:
-            raise Postponed(str(error), event=RunWaiting(run=run, cause="opencode", detail=str(error))) from error
-        reason = f"OpenCode refused the request: {error}"
+            raise Postponed(str(error), event=_waiting(run, error)) from error
+        reason = wording.opencode_refused(error.cause, str(error))
         raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error

@@ -52,9 +52,15 @@ async def start(ledger: SqliteLedger, engine: Engine, valkey: Valkey) -> AsyncIt
     """Starts projectors of the ledger, and stops them at the end."""
     async with AsyncExitStack() as stack:
 
-        def start_(*, retention_days: float = 0, url: str = "", of: SqliteLedger = ledger) -> Projector:
+        def start_(
+            *, retention_days: float = 0, url: str = "", of: SqliteLedger = ledger, answer_s: float = 5.0
+        ) -> Projector:
             projector = Projector(
-                of, RedisStore(url or valkey.url), calm=engine.calm, retention_days=retention_days, look_s=0.05
+                of,
+                RedisStore(url or valkey.url, answer_s=answer_s),
+                calm=engine.calm,
+                retention_days=retention_days,
+                look_s=0.05,
             )
             engine.listen(projector.told)
             running = asyncio.create_task(projector.run())

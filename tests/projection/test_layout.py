@@ -18,6 +18,7 @@ ROW = SessionRow(
     organization="org",
     host="host",
     status="active",
+    status_at=0.5,
     phase="Resting",
     live=False,
     created_at=0.0,
@@ -50,7 +51,7 @@ def test_the_keys_of_a_session_lie_in_one_slot(id_: str) -> None:
 
 def test_every_field_is_there_and_a_text() -> None:
     assert fields(ROW) == {
-        "id": "s1", "organization": "org", "host": "host", "status": "active", "phase": "Resting", "live": "0",
+        "id": "s1", "organization": "org", "host": "host", "status": "active", "status_at": "1970-01-01T00:00:00.500Z", "phase": "Resting", "live": "0",
         "created_at": "1970-01-01T00:00:00.000Z", "updated_at": "1970-01-01T00:00:01.500Z",
         "issue": "", "issue_key": "", "issue_title": "", "team": "", "creator": "", "thread": "", "repository": "",
         "branch": "", "turns": "0",

@@ -59,9 +59,10 @@ class NumberedLine(Record):
 class SessionCopy(Record):
     """A session to be copied, as it stands.
 
-    session  None when this program cannot read its row
-    lines    those of its conversation numbered above `after`, up to `upto` (None: all that follow)
-    first    the number of its oldest line; None when it has none
+    status_at  since when it has its status
+    session    None when this program cannot read its row
+    lines      those of its conversation numbered above `after`, up to `upto` (None: all that follow)
+    first      the number of its oldest line; None when it has none
     """
 
     id: SessionId
@@ -70,6 +71,7 @@ class SessionCopy(Record):
     issue: IssueId | None
     issue_key: str | None
     status: Status
+    status_at: float
     phase: str
     live: bool
     created_at: float
@@ -198,7 +200,7 @@ def _copy_changed(tx: Tx, session: SessionId, after: int) -> SessionCopy | None:
 
 
 def _copy(tx: Tx, row: Any, lines: Sequence[NumberedLine], after: int, upto: int | None) -> SessionCopy:
-    _, id_, organization, host, issue, issue_key, status, phase, live, created_at, updated_at, body = row
+    _, id_, organization, host, issue, issue_key, status, status_at, phase, live, created_at, updated_at, body = row
     session = None
     with suppress(LedgerError):
         session = decode_session(body)
@@ -209,6 +211,7 @@ def _copy(tx: Tx, row: Any, lines: Sequence[NumberedLine], after: int, upto: int
         issue=issue,
         issue_key=issue_key,
         status=status,
+        status_at=status_at,
         phase=phase,
         live=bool(live),
         created_at=created_at,

@@ -26,17 +26,19 @@ _encode_line = msgspec.json.Encoder().encode
 class SessionRow(Record):
     """A session as readers see it. Times are seconds since the epoch.
 
-    phase     where it stands inside the machine
-    live      a turn is under way
-    turns     how many were begun
-    thread    the OpenCode session
-    creator   the name of whoever began it
+    status_at  since when it has its status
+    phase      where it stands inside the machine
+    live       a turn is under way
+    turns      how many were begun
+    thread     the OpenCode session
+    creator    the name of whoever began it
     """
 
     id: SessionId
     organization: str
     host: str
     status: str
+    status_at: float
     phase: str
     live: bool
     created_at: float

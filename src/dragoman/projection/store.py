@@ -33,6 +33,7 @@ from dragoman.record import Record
 CONNECT_S = 3.0
 ANSWER_S = 5.0
 WRITER_S = 60  # so long after its last sign a writer is taken for gone
+_OF_A_CLUSTER = ("MOVED", "CROSSSLOT", "same slot", "cluster is down")  # as servers, and the client, word it
 PAGE = 500  # keys, ids at a time
 
 State = Literal["rebuilding", "complete"]
@@ -167,8 +168,16 @@ class RedisStore:
         try:
             yield
         except self._trouble as error:
-            words = logs.masked(str(error)) or type(error).__name__
-            raise ProjectionError(f"Redis refused or did not answer: {words}") from error
+            raise ProjectionError(_told(str(error) or type(error).__name__)) from error
+
+
+def _told(words: str) -> str:
+    if any(word in words for word in _OF_A_CLUSTER):
+        return (
+            "this is a node of a Redis Cluster; the copy is written to a single server, since one change goes over "
+            f"several slots. Name one in SESSION_STORAGE_URL ({logs.masked(words)})"
+        )
+    return f"Redis refused or did not answer: {logs.masked(words)}"
 
 
 def _queue(pipe: Any, change: Change) -> None:

@@ -131,7 +131,11 @@ class Projector:
             await self._step_aside()
 
     async def close(self, timeout_s: float) -> None:
-        """Let Redis go, when `run` has ended."""
+        """Copy what is still missing, if that is quick, and let Redis go; after `run` has ended."""
+        with suppress(ProjectionError, LedgerError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                if not self._trouble:
+                    await self._follow()
         with suppress(ProjectionError, TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._store.close()
@@ -317,6 +321,7 @@ def _entry(copy: SessionCopy, expires_at: float | None) -> Entry:
         organization=copy.organization,
         host=copy.host,
         status=copy.status,
+        status_at=copy.status_at,
         phase=copy.phase,
         live=copy.live,
         created_at=copy.created_at,

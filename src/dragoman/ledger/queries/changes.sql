@@ -17,12 +17,16 @@ SELECT n, session FROM journal WHERE n > ? ORDER BY n LIMIT ?;
 
 -- name: session
 -- A session as it is copied.
-SELECT n, id, organization, host, issue, issue_key, status, phase, live, created_at, updated_at, body
+SELECT n, id, organization, host, issue, issue_key, status,
+       coalesce((SELECT c.at FROM status_changes AS c WHERE c.session = sessions.id ORDER BY c.n DESC LIMIT 1), created_at),
+       phase, live, created_at, updated_at, body
 FROM sessions WHERE id = ?;
 
 -- name: sessions_after
 -- The sessions after a number.
-SELECT n, id, organization, host, issue, issue_key, status, phase, live, created_at, updated_at, body
+SELECT n, id, organization, host, issue, issue_key, status,
+       coalesce((SELECT c.at FROM status_changes AS c WHERE c.session = sessions.id ORDER BY c.n DESC LIMIT 1), created_at),
+       phase, live, created_at, updated_at, body
 FROM sessions WHERE n > ? ORDER BY n LIMIT ?;
 
 -- name: first_line

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dragoman.core.context import LinearContext
     from dragoman.core.trouble import Trouble, read_trouble
     from dragoman.core.wording import fallback
+    from dragoman.errors import LedgerError, NoAnswer, NotFound, OpenCodeDown, OpenCodeError, Refusal
     from dragoman.ledger.read import Stats
     from dragoman.linear.comment_context import read_context
     from dragoman.manager import (
@@ -34,12 +35,18 @@ __all__ = [
     "Chunk",
     "Completion",
     "IllegalStatusChange",
+    "LedgerError",
     "LibrarySettings",
     "LinearContext",
     "ManagedSession",
     "MessageMetadata",
+    "NoAnswer",
+    "NotFound",
     "OpenCodeClient",
+    "OpenCodeDown",
+    "OpenCodeError",
     "OpenCodeSession",
+    "Refusal",
     "Reply",
     "SessionManager",
     "SessionMessage",
@@ -58,6 +65,12 @@ __all__ = [
 # Where each name is, and its name there when that is another.
 _MANAGER, _CONVERSATIONS = "manager", "opencode.conversations"
 _PLACES = {
+    "Refusal": "errors",
+    "OpenCodeError": "errors",
+    "OpenCodeDown": "errors",
+    "NotFound": "errors",
+    "NoAnswer": "errors",
+    "LedgerError": "errors",
     "Chunk": "opencode.listening",
     "Completion": _CONVERSATIONS,
     "IllegalStatusChange": _MANAGER,

@@ -68,7 +68,7 @@ class SessionOptions(Record):
     """What one session shall have instead of the settings.
 
     timeout_minutes  without a message or a change after which it is over; more than 0; None = the setting's
-    max_messages     most messages; more than 0; None = the setting's
+    max_messages     after so many `is_full` is true; more than 0; None = the setting's
     issue_key        "ENG-12" where it is known: people find the session by it
     """
 
@@ -111,7 +111,7 @@ class ManagedSession(Record):
     issue_id, user_id    Linear's ids; empty where unknown
     opencode_session_id  the linked session of OpenCode, "ses_…"
     timeout_minutes      after which it is over when nothing happens
-    max_messages         most messages
+    max_messages         after so many `is_full` is true; none is refused
     message_count        how many there are; `messages` holds the newest 1,000, oldest first
     error_count          failed attempts in a row; three make its status "error"
     created_at, last_activity_at  seconds since the epoch
@@ -132,6 +132,11 @@ class ManagedSession(Record):
     last_activity_at: float
     messages: tuple[SessionMessage, ...] = ()
     changes: tuple[StatusChange, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has all the messages that it may: the agent should go on from a summary, in a new session of its own."""
+        return self.message_count >= self.max_messages
 
 
 class SessionManager:

@@ -237,6 +237,12 @@ async def test_t21_the_count_follows_the_messages(manager: SessionManager) -> No
     assert stands.message_count == len(stands.messages)
 
 
+async def test_a_session_says_when_it_has_all_the_messages_that_it_may(manager: SessionManager) -> None:
+    session = await manager.create_session(CONTEXT, SessionOptions(max_messages=2))
+    assert not (await manager.add_message(session.id, "user", "1")).is_full
+    assert (await manager.add_message(session.id, "user", "2")).is_full
+
+
 async def test_t22_s14_the_metadata_of_a_message_is_kept(manager: SessionManager) -> None:
     session = await made(manager)
     about = MessageMetadata(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,18 @@ async def test_what_is_signed_and_not_for_us_is_counted(door: Doorway, body: byt
     assert door.rows("SELECT 1 FROM sessions") == []
     assert door.rows("SELECT 1 FROM effects") == []
     assert door.rows("SELECT verdict FROM deliveries") == [(verdict,)]
+
+
+@pytest.mark.parametrize("data", [{"data": None}, {"data": {}}, {}])
+async def test_t37_a_comment_without_data_is_taken_and_creates_nothing(door: Doorway, data: dict[str, object]) -> None:
+    body = json.dumps({"type": "Comment", "action": "create", "webhookTimestamp": time.time() * 1000, **data}).encode()
+    assert (await ask(door.url, request(body))).status == 200
+    assert door.rows("SELECT 1 FROM sessions UNION SELECT 1 FROM effects") == []
+
+
+async def test_t38_an_empty_payload_is_refused_with_a_word(door: Doorway) -> None:
+    answer = await ask(door.url, request(b""))
+    assert (answer.status, answer.body) == (400, b"No payload received")
 
 
 async def test_news_of_an_issue_is_one_delivery_whatever_number_of_sessions_hears_it(door: Doorway) -> None:

@@ -135,7 +135,7 @@ def _decode(body: bytes) -> tuple[Payload, bool]:
         whole = without_halves(body)
         if whole != body:  # Linear has cut a text in the middle of an emoji
             return _decode(whole)
-        raise UnreadableDelivery("the body is no JSON object") from None
+        raise UnreadableDelivery("the body is no JSON object" if body.strip() else "No payload received") from None
 
 
 def _decode_odd(body: bytes) -> Payload:

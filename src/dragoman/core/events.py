@@ -276,6 +276,7 @@ class RunStarted(Record):
     `repository`, `directory` and `branch` say where it works.
     attempt  of an interrupted run that was set going again: which one that was; else 0
     model    "provider/model" that was asked for; empty when OpenCode chooses
+    summary  of the thread that was left, when the run begins in a fresh one; empty when the agent gave none
     """
 
     run: RunId
@@ -285,6 +286,7 @@ class RunStarted(Record):
     branch: str
     attempt: int = 0
     model: str = ""
+    summary: str = ""
 
 
 class RunWaiting(Record):

@@ -19,6 +19,7 @@ from dragoman.core.wording import one_line
 
 CONTEXT_MOST = 60_000  # characters of all that goes with the person's own words
 HISTORY_MOST = 6_000  # characters of the earlier conversation
+SUMMARY_MOST = 20_000  # characters of the agent's own summary
 HISTORY_LINE_MOST = 1_500  # characters of one message of it
 GUIDANCE_MOST = 12_000  # characters of the organization's and team's rules
 WORDS_MOST = 60_000  # characters of the person's own words
@@ -67,22 +68,36 @@ NOBODY_TO_ASK = (
 )
 
 
-def first_prompt(session: Session, prompt: Prompt, *, history: Sequence[Message], workspace: Workspace) -> str:
+# What an agent is asked whose thread has grown long.
+SUMMARISE = """\
+This conversation has grown long and goes on in a fresh one, with you, in the same working directory. You will remember \
+nothing but what you write now. Use no tools. Write a summary for yourself: what was asked and decided, in people's own \
+words where they matter; what you changed, in which files, and how it was verified; what is open; what you learned of \
+this repository. Nothing else, and no greeting."""
+
+
+def first_prompt(
+    session: Session, prompt: Prompt, *, history: Sequence[Message], workspace: Workspace, summary: str = ""
+) -> str:
     """The first message of an agent thread: our rules, what was said before, the context, the person's own words.
 
     history    earlier conversation on this issue, oldest first; the newest of it is kept when it is too long
     workspace  where the agent works
+    summary    the agent's own, of the thread that it leaves; then the history is in there
     """
     choice = session.choice or Choice()
     rules = _RULES[choice.profile] + _SOURCES
     rules = rules.format(directory=workspace.directory, repository=workspace.repository, branch=workspace.branch)
-    past = fence("earlier conversation", _conversation(_before(prompt, history)))
+    past = fence("earlier conversation", "" if summary else _conversation(_before(prompt, history)))
+    known = fence("summary", bounded(summary, SUMMARY_MOST))
     guidance = fence("guidance", bounded(_guidance(prompt), GUIDANCE_MOST))
-    room = CONTEXT_MOST - len(past) - len(guidance)
+    room = CONTEXT_MOST - len(past) - len(known) - len(guidance)
     context = fence("context", bounded(prompt.context.strip() or _issue(session.issue), room))
     blocks = [rules]
     if choice.instructions:
         blocks.append(f"How this kind of request is handled here:\n{choice.instructions}")
+    if known:
+        blocks.append(f"This conversation goes on from an earlier one with you. Your own summary of that:\n{known}")
     if past:
         blocks.append(f"Earlier conversation on this issue, oldest first:\n{past}")
     if context:

@@ -47,7 +47,7 @@ from dragoman.core.events import (
     ToolStarted,
 )
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import Starting, Stopping, Working, Workspace
+from dragoman.core.session import Message, Starting, Stopping, Working, Workspace
 from dragoman.core.taking_up import closing
 from dragoman.core.translate import translate
 from dragoman.core.turns import give_up, settle, start_run, stopped
@@ -103,8 +103,10 @@ def during_run(draft: Draft, event: RunEvent) -> None:
     """The prompt is on its way, or OpenCode works on it."""
     match event:
         case RunStarted():
-            know_run(draft, event)
+            afresh = know_run(draft, event)
             working(draft)
+            if afresh:
+                draft.tell(wording.fresh_thread(bool(event.summary)))
             if draft.turn.resuming and event.attempt == draft.turn.attempts:
                 draft.turn_with(resuming=False)
         case RunWaiting():
@@ -159,10 +161,14 @@ def on_agent(draft: Draft, phase: Working, event: AgentEvent) -> None:
             assert_never(event)
 
 
-def know_run(draft: Draft, event: RunStarted) -> None:
-    """Remember where the session works."""
+def know_run(draft: Draft, event: RunStarted) -> bool:
+    """Remember where the session works; whether that is a fresh thread after one that had grown long."""
+    left = draft.session.leaving
+    if left is not None and event.summary:
+        draft.remember(Message(role="system", text=wording.summary_line(event.summary)))
     workspace = Workspace(repository=event.repository, directory=event.directory, branch=event.branch)
-    draft.change(thread=event.thread, workspace=workspace)
+    draft.change(thread=event.thread, workspace=workspace, leaving=None)
+    return left is not None
 
 
 def working(draft: Draft) -> Working:

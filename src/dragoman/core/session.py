@@ -140,6 +140,8 @@ class Session(Record):
     failures    failed turns in a row
     begun       it was more than "creating" once, and is not that again
     messages    lines of the conversation so far; `thread_from` how many those were when the agent's thread began
+    threads     how many agent threads were left because they had grown long; `leaving` is the one that the next thread
+                starts from a summary of, until that has begun
     expires_at  when it times out if nothing happens; seconds since the epoch; 0 = it does not
     timeout_s   its own, instead of the rule's; `max_messages` likewise; 0 = the rule's
     priority    of its runs in the queue, when a trigger set it: 1 urgent … 4 low; 0 = the issue's
@@ -165,6 +167,8 @@ class Session(Record):
     begun: bool = False
     messages: int = 0
     thread_from: int = 0
+    threads: int = 0
+    leaving: AgentThread | None = None
     expires_at: float = 0.0
     timeout_s: float = 0.0
     max_messages: int = 0

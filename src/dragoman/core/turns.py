@@ -54,9 +54,18 @@ def start_run(draft: Draft, starting: Starting, prompt: Prompt) -> None:
     message = message_id(turn.run, 0, draft.now)
     draft.enter(Starting(turn=replace(turn, messages=(message,))))
     draft.change(runs=draft.session.runs + 1)
+    leave_long_thread(draft)
     draft.do(StartRun(run=turn.run, prompt=prompt, message=message, part=part_id(message)))
     for early in starting.early:
         steer(draft, early)
+
+
+def leave_long_thread(draft: Draft) -> None:
+    """A thread that has seen many messages is left: the run begins in a fresh one, which starts from a summary of it."""
+    session = draft.session
+    most = session.max_messages or draft.rules.max_messages
+    if session.thread is not None and most and session.messages - session.thread_from > most:
+        draft.change(thread=None, leaving=session.thread, threads=session.threads + 1, thread_from=session.messages - 1)
 
 
 def begin_issue(draft: Draft, start: bool) -> None:

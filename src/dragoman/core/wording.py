@@ -120,6 +120,21 @@ def waiting(event: RunWaiting, working: bool) -> str:
             return f"The repository cannot be reached at the moment ({event.detail}). I keep trying."
 
 
+def fresh_thread(summarised: bool) -> str:
+    """The conversation goes on in a fresh agent thread."""
+    start = (
+        "from the agent's own summary of it"
+        if summarised
+        else "from our latest messages, since the agent gave no summary"
+    )
+    return f"Our conversation has grown long, so I go on in a fresh thread that starts {start}."
+
+
+def summary_line(summary: str) -> str:
+    """What the conversation keeps of a summary."""
+    return f"Summary of the conversation so far: {summary}"
+
+
 def in_queue(place: int, *, again: bool) -> str:
     """Where a run stands that waits for a place."""
     if again:

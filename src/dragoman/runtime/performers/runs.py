@@ -20,6 +20,7 @@ from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.fence import Fence, refusals_end
+from dragoman.runtime.performers.summaries import Summaries
 from dragoman.runtime.workers import GivenUp, Postponed
 
 FOREIGN = "I do not work for this organization."
@@ -48,6 +49,7 @@ class RunStarts:
         self._model = model
         self._agent = agent
         self._attachments = attachments
+        self._summaries = Summaries(fence)
         self._is_ours = is_ours
 
     async def start(self, effect: StartRun, claimed: Claimed) -> Event | None:
@@ -63,12 +65,27 @@ class RunStarts:
             raise GivenUp("the session is of a foreign organization", event=RunFailed(run=effect.run, reason=FOREIGN))
         client = await self._fence.client(effect.run)
         workspace, notes = await self._workspace(effect.run, session)
+        summary = ""
         with refusals_end(effect.run):
+            if session.leaving is not None:
+                model, agent = self.chosen(session)
+                found = await self._summaries.of(
+                    client,
+                    session.leaving,
+                    workspace.directory,
+                    run=effect.run,
+                    asked_at=claimed.created_at,
+                    model=model,
+                    agent=agent,
+                )
+                if found is None:
+                    return None
+                summary = found
             thread = await self._thread(client, session, workspace)
             if await client.message(thread, workspace.directory, effect.message) is None:
                 text = prompts.follow_up(effect.prompt)
                 if thread != session.thread:
-                    text = await first_text(self._engine.ledger, session, effect.prompt, workspace)
+                    text = await first_text(self._engine.ledger, session, effect.prompt, workspace, summary)
                 text += "".join(f"\n\nAbout the workspace: {note}" for note in notes)
                 files, missing = await self._attachments.of(
                     effect.prompt, session.issue if thread != session.thread else None
@@ -88,6 +105,7 @@ class RunStarts:
             directory=workspace.directory,
             branch=workspace.branch,
             model=self.chosen(session)[0] or "",
+            summary=summary,
         )
 
     async def _workspace(self, run: RunId, session: Session) -> tuple[Workspace, tuple[str, ...]]:
@@ -133,6 +151,8 @@ class RunStarts:
             return  # it never came as far as a workspace
         client = await self._fence.client(effect.run)
         with refusals_end(effect.run):
+            if session.leaving is not None:  # it may still be summing up
+                await self._fence.stop_left(client, effect.run, session.leaving, directory)
             thread = session.thread or await client.find_thread(directory, thread_key(session))
             if thread and await client.message(thread, directory, effect.message) is not None:
                 await self._fence.stop_left(client, effect.run, thread, directory)
@@ -141,13 +161,16 @@ class RunStarts:
 def thread_key(session: Session) -> str:
     """By what its thread is found again. One that may not write is another than the one that works: its rules stay."""
     kind = profile(session)
-    return session.id if kind == "work" else f"{session.id} ({kind})"
+    key = session.id if kind == "work" else f"{session.id} ({kind})"
+    return f"{key} #{session.threads + 1}" if session.threads else key
 
 
-async def first_text(ledger: SqliteLedger, session: Session, prompt: Prompt, workspace: Workspace) -> str:
-    """What a new thread is told: the request, the issue, and what was said before."""
+async def first_text(
+    ledger: SqliteLedger, session: Session, prompt: Prompt, workspace: Workspace, summary: str = ""
+) -> str:
+    """What a new thread is told: the request, the issue, and what was said before, or the agent's summary of that."""
     history = await _history(ledger, session)
-    return prompts.first_prompt(session, prompt, history=history, workspace=workspace)
+    return prompts.first_prompt(session, prompt, history=history, workspace=workspace, summary=summary)
 
 
 async def _history(ledger: SqliteLedger, session: Session) -> list[Message]:

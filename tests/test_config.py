@@ -307,9 +307,9 @@ def test_a_problem_in_a_folder_names_the_file(folder: Path) -> None:
     [
         ("[[repositories]\n", "cannot be read as TOML"),
         ("a = \n", "line 1"),
-        (TOML + '[sesion]\nwhile_busy = "queue"\n', "'sesion' is no setting; did you mean 'session'?"),
+        (TOML + '[sesion]\nwhile_busy = "queue"\n', ":4: 'sesion' is no setting; did you mean 'session'?"),
         (TOML + '[session]\nwhile_bussy = "queue"\n', "[session] 'while_bussy' is no setting; did you mean 'while_busy'?"),
-        (TOML + '[session]\nwhile_busy = "maybe"\n', "[session]: Invalid enum value 'maybe'"),
+        (TOML + '[session]\nwhile_busy = "maybe"\n', "[session] while_busy must be one of steer, queue. Example"),
         (TOML + "[session]\nheartbeat_s = -1\n", "[session] heartbeat_s must be greater than 0. Example: heartbeat_s = 600"),
         (TOML + "[session]\nstop_s = nan\n", "[session] stop_s must be greater than 0"),
         (TOML + "[session]\npatience_s = inf\n", "[session] patience_s must be greater than 0"),

@@ -141,7 +141,7 @@ def _places(sources: Sources) -> tuple[Path, str, str]:
         sources.problem(
             "LEDGER_URL",
             f"names another ledger than SESSION_STORAGE_URL ({sources.where('SESSION_STORAGE_URL')}). There is one: "
-            "leave one of the two empty",
+            "leave one of the two empty. Example: LEDGER_URL=",
         )
     url = ledger or ("" if is_redis else storage) or f"sqlite:///{data_dir}/dragoman.db"
     if not sources.read(names.ENABLE_SESSION_PERSISTENCE):

@@ -41,5 +41,5 @@ class Lines:
         """
         named = _WHERE.match(where.strip())
         table, number = (named[1], int(named[2] or 1)) if named else ("", 1)
-        places = ((table, number, key), (table, number, ""), ("", 1, table), ("", 1, key))
+        places = ((table, number, key), (table, number, ""), ("", 1, table), ("", 1, key), (key, 1, ""))
         return next((self._found[place] for place in places if place in self._found), None)

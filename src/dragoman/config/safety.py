@@ -47,12 +47,6 @@ def refuse(settings: Settings, sources: Sources) -> None:
     except ConfigurationError as error:
         what = str(error).removeprefix("OPENCODE_CONFIG ")
         sources.problem("OPENCODE_CONFIG", f'names {what}. Example of its content: {{"provider": {{}}}}')
-    for name in settings.pass_env:
-        if name in catalogue.ALL and catalogue.ALL[name].secret:
-            sources.note(
-                f"{settings.config_file}: [opencode] pass_env hands {name} to the agent, which must not have it. "
-                'Pass on only what a provider needs. Example: pass_env = ["ANTHROPIC_API_KEY"]'
-            )
     for file in _files(settings, sources):
         if _others_may(file, stat.S_IWOTH):
             sources.note(f"{file} may be changed by every user of this machine. Run: chmod o-w {file}")

@@ -96,8 +96,8 @@ class Sources:
                 raise _commented(setting)
             return parse(text or fallback)
         except Problem as problem:
-            told = problem if setting.free or setting.secret or "#" not in text else _commented(setting)
-            self.problem(setting.name, str(told))
+            told = str(problem if setting.free or setting.secret or "#" not in text else _commented(setting))
+            self.problem(setting.name, told if "Example:" in told else f"{told}. Example: {setting.example}")
             return parse(fallback)
 
     def problem(self, name: str, what: str) -> None:

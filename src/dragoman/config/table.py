@@ -8,11 +8,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from dragoman.config import access
+from dragoman.config import access, catalogue
 from dragoman.config.lines import Lines
 from dragoman.config.sources import Sources
 from dragoman.core.access import Policy
@@ -172,10 +172,19 @@ class _Reader:
             return ()
         self._check_names("[opencode] ", row, ("pass_env",))
         try:
-            return msgspec.convert(row.get("pass_env", []), tuple[str, ...])
+            passed = msgspec.convert(row.get("pass_env", []), tuple[str, ...])
         except msgspec.ValidationError as error:
             self._note(f"[opencode] pass_env: {error}. Example: {example}", where="[opencode]", key="pass_env")
             return ()
+        for name in passed:
+            if name in catalogue.ALL and catalogue.ALL[name].secret:
+                self._note(
+                    f"[opencode] pass_env hands {name} to the agent, which must not have it. "
+                    f"Pass on only what a provider needs. Example: {example}",
+                    where="[opencode]",
+                    key="pass_env",
+                )
+        return passed
 
     def _record(self, where: str, row: Any, kind: type[T], example: str) -> T | None:
         if not isinstance(row, dict):
@@ -187,7 +196,10 @@ class _Reader:
             return msgspec.convert({"type": kind.__name__, **{name: row[name] for name in known if name in row}}, kind)
         except msgspec.ValidationError as error:
             at = _AT.search(str(error))
-            self._note(f"{where}: {error}. Example: {example}", where=where, key=at[1] if at else "")
+            key = at[1] if at else ""
+            allowed = get_args(get_type_hints(kind)[key]) if key and "enum" in str(error) else ()
+            what = f" {key} must be one of {', '.join(map(str, allowed))}" if allowed else f": {error}"
+            self._note(f"{where}{what}. Example: {example}", where=where, key=key)
             return None
 
     def _check_names(self, where: str, row: dict[str, Any], known: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dragoman import LibrarySettings, SessionManager, config, load_library_settings
+from dragoman.core.choosing import Handling
 from dragoman.core.limits import Rules
 from dragoman.errors import ConfigurationError, LedgerError, Refusal
 from dragoman.ledger import sqlite_file
@@ -131,7 +132,7 @@ def test_the_settings_are_those_of_the_service_and_want_no_secret_of_linear(tmp_
         ledger_url="sqlite:////var/lib/dragoman/dragoman.db",
         enabled=False,
         cleanup_interval_minutes=7,
-        rules=Rules(timeout_s=2_700.0, max_messages=80, sessions=False),
+        rules=Rules(timeout_s=2_700.0, max_messages=80, sessions=False, handling=Handling(names=("OpenCode",))),
     )
     whole = config.load(environment_in(tmp_path, **environment), folder=tmp_path)
     assert LibrarySettings.of(whole) == settings

@@ -208,8 +208,8 @@ class LiveService:
 
     # ── what people do and see ───────────────────────────────────────────
     def ask(self, text: str, title: str = "Something to do") -> AgentSession:
-        """Mention the agent on a new issue."""
-        return self.linear.people.mention(self.linear.people.create_issue(title).id, text)
+        """Mention the agent on a new issue, in words that make it a session."""
+        return self.linear.people.mention(self.linear.people.create_issue(title).id, f"fix it: {text}")
 
     async def shows(
         self, session: AgentSession, kind: str, text: str = "", *, count: int = 1, timeout_s: float = 60.0

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dragoman.sim.script import Fail, Pause, Say
+from dragoman.sim.script import Fail, Pause, Say, Use
 from dragoman.sim.stories import bash
 from tests.live.service import LiveService, becomes, git, running
 
@@ -80,7 +80,7 @@ async def test_attached_files_reach_the_model_and_missing_ones_are_told(service:
     issue = linear.people.create_issue("It looks wrong", f"See ![shot.png]({linear.url}{picture}).")
     session = linear.people.mention(
         issue.id,
-        f"@OpenCode [story=looks] what is in [trace.log]({linear.url}{log}) and [gone.txt]({linear.url}/uploads/0/gone.txt)?",
+        f"@OpenCode [story=looks] review what is in [trace.log]({linear.url}{log}) and [gone.txt]({linear.url}/uploads/0/gone.txt)?",
     )
     final = await service.ends(session)
     assert final.body.startswith("I saw it.")
@@ -167,6 +167,39 @@ async def test_a_sub_agent_is_one_action_with_its_report(service: LiveService) -
 async def test_several_sessions_of_one_issue_work_side_by_side(service: LiveService) -> None:
     service.linear.model.tell("note", [bash("echo noted > note.txt; pwd", "Write")], [Say(text="{result}")])
     issue = service.linear.people.create_issue("Many at once")
-    sessions = [service.linear.people.mention(issue.id, f"[story=note] number {n}") for n in range(3)]
+    sessions = [service.linear.people.mention(issue.id, f"fix [story=note] number {n}") for n in range(3)]
     folders = {(await service.ends(session)).body.strip() for session in sessions}
     assert len(folders) == 3
+
+
+async def test_a_simple_answer_cannot_write_and_the_session_after_it_can(service: LiveService) -> None:
+    """Its model tries the shell, a new file, an edit and a sub-agent; the session's one does the same and may."""
+    written = {"filePath": "{cwd}/written.txt", "content": "by the agent"}
+    edited = {"filePath": "{cwd}/README.md", "oldString": "stats", "newString": "spoilt"}
+    helper = {"description": "Help", "prompt": "write it for me", "subagent_type": "general"}
+    tries = (
+        [bash("echo x > shell.txt", "Write by shell")],
+        [Use(tool="write", args=written)],
+        [Use(tool="read", args={"filePath": "{cwd}/README.md"}), Use(tool="edit", args=edited)],
+        [Use(tool="task", args=helper)],
+    )
+    service.linear.model.tell("reads", *tries, [Say(text="I tried.")])
+    service.linear.model.tell("works", *tries[:2], [Say(text="I wrote.")])
+    issue = service.linear.people.create_issue("What does it do?")
+    session = service.linear.people.mention(issue.id, "[story=reads] what does it do?")
+    asked = await service.shows(session, "elicitation", "I tried.")
+    assert asked.signal == "select"
+    heard = [one for one in service.linear.model.requests if one.story == "reads" and not one.utility]
+    assert len(heard) == len(tries) + 1
+    assert not {"bash", "write", "edit", "patch", "task"} & set(heard[0].tools)
+    assert "read" in heard[0].tools
+    checkouts = service.data / "workspaces" / "acme-sample"
+    await service.becomes(lambda: not list(checkouts.glob(f"{issue.identifier.lower()}-*")))
+    assert not list(service.folder.glob("data/**/shell.txt")) + list(service.folder.glob("data/**/written.txt"))
+
+    service.linear.people.follow_up(session.id, "[story=works] then write it")
+    final = await service.ends(session)
+    assert "I wrote." in final.body
+    workspace = service.workspace(session)
+    assert (workspace / "shell.txt").read_text("utf-8") == "x\n"
+    assert (workspace / "written.txt").read_text("utf-8") == "by the agent"

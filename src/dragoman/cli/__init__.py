@@ -19,6 +19,7 @@ _VERBS: Mapping[str, str] = {
     "serve": "dragoman.cli.serve",
     "sessions": "dragoman.cli.sessions",
     "stats": "dragoman.cli.stats",
+    "why": "dragoman.cli.why",
 }
 _HELP: Mapping[str, str] = {
     "audit": "Who did what and whether they might; verify the trail.",
@@ -28,6 +29,7 @@ _HELP: Mapping[str, str] = {
     "replay": "Play an exported session again, decision by decision.",
     "serve": "Run the service between Linear and OpenCode.",
     "sessions": "List, show, watch or export sessions.",
+    "why": "Why a request became a session or not, and with what; or would.",
     "stats": "How turns went: outcomes, times, asks, tokens, cost.",
 }
 

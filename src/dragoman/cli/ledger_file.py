@@ -26,6 +26,16 @@ T = TypeVar("T")
 def look(function: Callable[[Tx], T]) -> T:
     """Run a function of `ledger.read` on what is committed; the process ends with a clear word when that cannot be."""
     _, path = find()
+    return _look(path, function)
+
+
+def look_if_there(ledger_url: str, function: Callable[[Tx], T]) -> T | None:
+    """The same; None when there is no ledger that can be looked into from here."""
+    path = path_of(ledger_url)
+    return _look(path, function) if path is not None and path.is_file() else None
+
+
+def _look(path: Path, function: Callable[[Tx], T]) -> T:
     try:
         connection = connect_for_reading(path)
         try:

@@ -126,6 +126,7 @@ def _rules(sources: Sources, rules: Rules) -> Rules:
         timeout_s=sources.read(names.SESSION_TIMEOUT_MINUTES) * 60.0,
         max_messages=sources.read(names.SESSION_MAX_MESSAGES),
         sessions=sources.read(names.ENABLE_SESSIONS),
+        handling=replace(rules.handling, names=(sources.read(names.LINEAR_AGENT_NAME),)),
     )
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from dragoman.config import access, catalogue
 from dragoman.config.lines import Lines
 from dragoman.config.sources import Sources
+from dragoman.config.triggers import read_handling
 from dragoman.core.access import Policy
+from dragoman.core.choosing import Handling
 from dragoman.core.limits import Rules
 from dragoman.errors import ConfigurationError
 from dragoman.record import Record
@@ -23,14 +26,14 @@ from dragoman.repositories.configured import Repository, choose_default, problem
 
 DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
-_PARTS = ("repositories", "session", "opencode", "access")
+_PARTS = ("repositories", "session", "opencode", "access", "triggers", "templates")
 
 # Rules that have a name in the environment: one place for each thing.
 NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSION_MAX_MESSAGES"}
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
-_ELSEWHERE = frozenset({"sessions", "policy"})  # rules with a setting or with tables of their own
+_ELSEWHERE = frozenset({"sessions", "handling"})  # rules with a setting or with tables of their own
 
 
 class Passed(Record):
@@ -115,7 +118,7 @@ class _Reader:
         self._check_names("", table, _PARTS)
         return Table(
             repositories=self._repositories(table.get("repositories", [])),
-            rules=self._rules(table.get("session", {})),
+            rules=replace(self._rules(table.get("session", {})), handling=self._handling(table)),
             pass_env=self._pass_env(table.get("opencode", {})),
             access=access.read(
                 table.get("access", {}), lambda problem, key: self._note(problem, where="[access]", key=key)
@@ -150,6 +153,11 @@ class _Reader:
         """A local path counts from the file that names it."""
         local = self._path.parent / Path(url).expanduser()
         return str(local.resolve()) if "://" not in url and local.is_dir() else url
+
+    def _handling(self, table: dict[str, Any]) -> Handling:
+        rows = table.get("repositories", [])
+        names = [str(row.get("name", "")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return read_handling(table, names, lambda problem, where, key: self._note(problem, where=where, key=key))
 
     def _rules(self, row: Any) -> Rules:
         for name in sorted(NAMED.keys() & row.keys() if isinstance(row, dict) else ()):

@@ -1,6 +1,6 @@
 """What is decided when a request is taken up: session or simple answer, and with what. Values only.
 
-`triggers` decides, from what is known (`Facts`) and from what an operator configured (`Policy`). The outcome (`Choice`)
+`triggers` decides, from what is known (`Facts`) and from what an operator configured (`Handling`). The outcome (`Choice`)
 is kept in the session, with the reasons (`Reason`), so that `dragoman why` can tell them later.
 """
 
@@ -79,7 +79,7 @@ class Template(Record):
     plan_first: bool = False
 
 
-class Policy(Record):
+class Handling(Record):
     """What an operator configured about all this.
 
     names  what people call the agent: no trigger word hides in its name
@@ -136,7 +136,8 @@ class Choice(Record):
     agent, model  empty = the service's own settings
     priority      in the queue for a place, 1 urgent … 4 low; 0 = the issue's
     stage         of a session that plans first: it plans, waits for people's approval, was approved. Empty for others
-    plan          the newest plan, while it waits for approval and while it is built
+    plan          the newest plan, while it waits for approval and while it is built; `planned_at` when it was shown,
+                  seconds since the epoch
     trace         why
     """
 
@@ -150,6 +151,7 @@ class Choice(Record):
     priority: int = 0
     stage: Literal["", "planning", "planned", "approved"] = ""
     plan: str = ""
+    planned_at: float = 0.0
     trace: tuple[Reason, ...] = ()
 
     @property

@@ -30,6 +30,7 @@ _OF: Mapping[str, Callable[[Facts], str]] = {
     "request": lambda facts: facts.words,
     "author": lambda facts: facts.creator.name if facts.creator else "an automation",
 }
+FIELDS = tuple(_OF)
 
 
 def fill(text: str, facts: Facts) -> str:
@@ -40,6 +41,11 @@ def fill(text: str, facts: Facts) -> str:
         return field[0] if read is None else _safe(field[1], read(facts))
 
     return bounded(_FIELD.sub(value, text), INSTRUCTIONS_MOST)
+
+
+def unknown_fields(text: str) -> tuple[str, ...]:
+    """Fields that look like ours (`{issue.titel}`) and are none."""
+    return tuple(name for name in _FIELD.findall(text) if name not in _OF)
 
 
 def _safe(name: str, value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dragoman.core.choosing import Policy
+from dragoman.core.choosing import Handling
 from dragoman.record import Record
 
 # A timer may come a little early: the clocks of two processes differ, and a reminder is no promise to the millisecond.
@@ -32,7 +32,7 @@ class Rules(Record):
     timeout_s       rest without a message or agent activity after which a session is over
     max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
     sessions        whether there are sessions; without them everything is answered simply, delegations too
-    policy          triggers and templates; stands in tables of its own, not under [session]
+    handling          triggers and templates; stands in tables of its own, not under [session]
     """
 
     heartbeat_s: float = 600.0
@@ -50,4 +50,4 @@ class Rules(Record):
     timeout_s: float = 1_800.0
     max_messages: int = 50
     sessions: bool = True
-    policy: Policy = Policy()
+    handling: Handling = Handling()

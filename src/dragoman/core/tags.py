@@ -13,7 +13,7 @@ from dragoman.record import Record
 
 NAMES = ("agent", "model", "template", "repo", "priority")
 _TAG = re.compile(rf"\\?\[\s*({'|'.join(NAMES)})\s*=\s*((?:\\[^\]\n]|[^\]\\\n])+)\\?\]", re.IGNORECASE)
-_ESCAPED = re.compile(r"\\([^\w\s])")
+_ESCAPED = re.compile(r"\\([^a-zA-Z0-9\s])")
 _WORD = re.compile(r"[\w.@/:+-]{1,120}")
 
 

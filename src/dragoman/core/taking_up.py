@@ -19,7 +19,7 @@ from dragoman.core.activities import Final, Offer, Response
 from dragoman.core.asks import normalised
 from dragoman.core.choosing import Choice, Facts, Mode, Reason
 from dragoman.core.draft import Draft
-from dragoman.core.events import Prompt
+from dragoman.core.events import Issue, Prompt
 from dragoman.core.session import Session, Starting, profile
 from dragoman.core.tags import of_words
 from dragoman.core.tools import BODY_MOST, bounded
@@ -45,14 +45,14 @@ def answered_at_once(draft: Draft, prompt: Prompt) -> str:
     if choice is not None and choice.stage == "planned" and normalised(prompt.text) in _REFUSALS:
         draft.change(choice=replace(choice, stage="planning", plan=""))
         return wording.PLAN_DROPPED
-    return wording.GUIDE if asks_for_guide(prompt.text, draft.rules.policy) else ""
+    return wording.GUIDE if asks_for_guide(prompt.text, draft.rules.handling) else ""
 
 
 def first_words(draft: Draft, prompt: Prompt) -> tuple[str, Mode | Literal[""]]:
     """What people read first, before anything slow is touched, and what it tells them; see Starting.announced."""
     session = draft.session
     if is_undecided(draft):
-        open_ = draft.rules.sessions and draft.rules.policy.needs_issue and session.issue is not None
+        open_ = draft.rules.sessions and draft.rules.handling.needs_issue and session.issue is not None
         if open_ and prompt.kind != "delegation":
             return wording.READING_FIRST, ""
         choice = _choose(draft, prompt)
@@ -60,7 +60,7 @@ def first_words(draft: Draft, prompt: Prompt) -> tuple[str, Mode | Literal[""]]:
     was, choice = session.choice, _go_on(session.choice, prompt)
     if choice.stage == "planning":
         return wording.PLAN_AGAIN if was and was.plan else wording.planning(prompt), "session"
-    approved = was is not None and was.stage == "planned"
+    approved = was is not None and _approves(was, prompt)
     return wording.PLAN_APPROVED if approved else wording.turn_started(prompt), "session"
 
 
@@ -97,6 +97,11 @@ def keep_what_was_wanted(draft: Draft, starting: Starting) -> None:
             draft.change(choice=choice)
 
 
+def approves_plan(session: Session, prompt: Prompt) -> bool:
+    """Whether a message lets the agent build what it has planned."""
+    return session.choice is not None and _approves(session.choice, prompt)
+
+
 def wants_session(draft: Draft, prompt: Prompt) -> bool:
     """Whether a message that came during a simple answer is a request that the answer cannot fulfil."""
     choice = draft.session.choice
@@ -112,7 +117,9 @@ def closing(draft: Draft, words: str) -> Final:
             return Offer(body=words, choices=(Option(value=wording.WORK_ON_IT, label=wording.WORK_ON_IT),))
         case "plan":
             plan = bounded(words, _PLAN_MOST)
-            draft.change(choice=replace(draft.session.choice or Choice(), stage="planned", plan=plan))
+            draft.change(
+                choice=replace(draft.session.choice or Choice(), stage="planned", plan=plan, planned_at=draft.now)
+            )
             ways = (wording.BUILD_IT, wording.DROP_IT)
             body = f"{plan}\n\n{wording.PLAN_OFFER}"
             return Offer(body=body, choices=tuple(Option(value=way, label=way) for way in ways))
@@ -121,10 +128,14 @@ def closing(draft: Draft, words: str) -> Final:
 
 
 def facts_of(session: Session, prompt: Prompt) -> Facts:
-    """What is known of a request."""
-    issue = session.issue
-    if issue is None:
+    """What is known of a request in a session."""
+    if session.issue is None:
         return Facts(words=prompt.text, on=prompt.kind, creator=prompt.author)
+    return facts_of_issue(session.issue, prompt, read=session.issue_read)
+
+
+def facts_of_issue(issue: Issue, prompt: Prompt, *, read: bool) -> Facts:
+    """What is known of a request on an issue. `read`: from Linear, with all that only Linear tells."""
     return Facts(
         words=prompt.text,
         on=prompt.kind,
@@ -139,18 +150,24 @@ def facts_of(session: Session, prompt: Prompt) -> Facts:
         state=issue.state,
         state_type=issue.state_type or "",
         labels=issue.labels,
-        known_issue=session.issue_read,
+        known_issue=read,
     )
 
 
 def _choose(draft: Draft, prompt: Prompt) -> Choice:
-    return choose(facts_of(draft.session, prompt), draft.rules.policy, sessions=draft.rules.sessions)
+    return choose(facts_of(draft.session, prompt), draft.rules.handling, sessions=draft.rules.sessions)
 
 
 def _choose_among(draft: Draft, prompts: tuple[Prompt, ...]) -> Choice:
     """The choice for several messages that are taken up together: a session if any of them asks for one."""
     choices = [_choose(draft, each) for each in prompts]
     return next((one for one in choices if one.mode == "session"), choices[0])
+
+
+def _approves(choice: Choice, prompt: Prompt) -> bool:
+    """What was written before the plan was shown, and waited for it, approves nothing."""
+    seen = prompt.sent_at == 0.0 or prompt.sent_at >= choice.planned_at
+    return choice.stage == "planned" and seen and normalised(prompt.text) in _APPROVALS
 
 
 def _announced(session: Session, choice: Choice, prompt: Prompt) -> str:
@@ -174,6 +191,5 @@ def _go_on(choice: Choice | None, prompt: Prompt) -> Choice:
             choice, agent=named.agent or choice.agent, model=named.model or choice.model, trace=(*kept, *fresh)
         )
     if choice.stage == "planned":
-        approved = normalised(prompt.text) in _APPROVALS
-        return replace(choice, stage="approved" if approved else "planning")
+        return replace(choice, stage="approved" if _approves(choice, prompt) else "planning")
     return choice

@@ -22,7 +22,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from dragoman.core import tags
-from dragoman.core.choosing import PRIORITIES, Choice, Facts, Mode, Policy, Reason, Template, Trigger
+from dragoman.core.choosing import PRIORITIES, Choice, Facts, Handling, Mode, Reason, Template, Trigger
 from dragoman.core.filling import fill
 from dragoman.core.wording import WORK_ON_IT, one_line
 
@@ -38,13 +38,13 @@ GUIDES = frozenset({"help", "guide"})
 _NOT_WORDS = re.compile(r"<user id=\"[^\"]*\">.*?</user>|https?://\S+|(?<![\w.])@[\w.-]+", re.IGNORECASE | re.DOTALL)
 
 
-def choose(facts: Facts, policy: Policy, *, sessions: bool = True) -> Choice:
+def choose(facts: Facts, handling: Handling, *, sessions: bool = True) -> Choice:
     """Decide how a request is taken up.
 
     sessions  whether there are any; without them everything is answered simply
     """
-    words = own_words(facts.words, policy)
-    trigger, trace = _trigger(facts, words, policy)
+    words = own_words(facts.words, handling)
+    trigger, trace = _trigger(facts, words, handling)
     mode, because = _mode(facts, words, trigger, sessions=sessions)
     written, labelled = tags.of_words(facts.words), tags.of_labels(facts.labels)
     found = trigger or Trigger()
@@ -65,9 +65,9 @@ def choose(facts: Facts, policy: Policy, *, sessions: bool = True) -> Choice:
 
     template = Template(name="")
     for name, source in ((written.template, "the request"), (labelled.template, "a label"), (found.template, why)):
-        known = _template(policy, name)
+        known = _template(handling, name)
         if name and known is None:
-            trace.append(Reason(what="template", chosen="", because=_unknown_template(policy, name, source)))
+            trace.append(Reason(what="template", chosen="", because=_unknown_template(handling, name, source)))
         elif known is not None and mode == "simple":
             trace.append(
                 Reason(what="template", chosen="", because=f"{source} names {name}; a simple answer uses none")
@@ -109,15 +109,15 @@ def choose(facts: Facts, policy: Policy, *, sessions: bool = True) -> Choice:
     )
 
 
-def asks_for_guide(words: str, policy: Policy) -> bool:
+def asks_for_guide(words: str, handling: Handling) -> bool:
     """Whether the whole message asks how to use the agent."""
-    return _folded(own_words(words, policy)).strip(" .!?/") in GUIDES
+    return _folded(own_words(words, handling)).strip(" .!?/") in GUIDES
 
 
-def own_words(words: str, policy: Policy) -> str:
+def own_words(words: str, handling: Handling) -> str:
     """A request without mentions, links and tags: trigger words inside of those are not meant."""
     bare = _NOT_WORDS.sub(" ", tags.without(words))
-    for name in sorted(policy.names, key=len, reverse=True):
+    for name in sorted(handling.names, key=len, reverse=True):
         bare = re.sub(rf"@{re.escape(name)}(?!\w)", " ", bare, flags=re.IGNORECASE)
     return bare.strip()
 
@@ -148,10 +148,10 @@ def _mode(facts: Facts, words: str, trigger: Trigger | None, *, sessions: bool) 
     return "simple", "no trigger word, not long, not delegated"
 
 
-def _trigger(facts: Facts, words: str, policy: Policy) -> tuple[Trigger | None, list[Reason]]:
+def _trigger(facts: Facts, words: str, handling: Handling) -> tuple[Trigger | None, list[Reason]]:
     """The first configured trigger that fits, and what is to be told of each that was looked at."""
     trace: list[Reason] = []
-    for trigger in policy.triggers:
+    for trigger in handling.triggers:
         why_not = _why_not(trigger, facts, words)
         if not why_not:
             return trigger, [*trace, Reason(what="trigger", chosen=trigger.name, because="all its conditions hold")]
@@ -184,12 +184,12 @@ def _why_not(trigger: Trigger, facts: Facts, words: str) -> str:
     return ""
 
 
-def _template(policy: Policy, name: str) -> Template | None:
-    return next((one for one in policy.templates if name and _folded(one.name) == _folded(name)), None)
+def _template(handling: Handling, name: str) -> Template | None:
+    return next((one for one in handling.templates if name and _folded(one.name) == _folded(name)), None)
 
 
-def _unknown_template(policy: Policy, name: str, source: str) -> str:
-    known = ", ".join(one.name for one in policy.templates) or "none are configured"
+def _unknown_template(handling: Handling, name: str, source: str) -> str:
+    known = ", ".join(one.name for one in handling.templates) or "none are configured"
     return f"{source} names “{one_line(name, 60)}”, which is not there; known: {known}"
 
 

@@ -1,0 +1,159 @@
+"""`dragoman why`: session or simple answer, and with what; as it was decided, or as it would be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import msgspec
+
+from dragoman import config, logs
+from dragoman.cli.journal import plain
+from dragoman.cli.ledger_file import EX_CONFIG, fail, look_if_there
+from dragoman.core.choosing import PRIORITIES, Choice, Reason, Way
+from dragoman.core.events import Issue, Prompt
+from dragoman.core.session import Session, status
+from dragoman.core.taking_up import facts_of_issue
+from dragoman.core.triggers import asks_for_guide, choose
+from dragoman.core.wording import one_line
+from dragoman.errors import ConfigurationError, LinearError
+from dragoman.ids import IssueId
+from dragoman.ledger import read
+from dragoman.ledger.tx import Tx
+from dragoman.linear.client import open_linear
+from dragoman.record import Record
+
+
+class Told(Record, omit_defaults=False):
+    """What is shown.
+
+    dry_run  nobody has asked for it: it is what would be decided
+    status   of the session that was decided about; empty in a dry run
+    choice   None when nothing was decided yet
+    """
+
+    issue: str
+    dry_run: bool
+    request: str
+    session: str = ""
+    status: str = ""
+    choice: Choice | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+@click.command("why")
+@click.argument("issue")
+@click.option("--say", metavar="TEXT", help="What would follow if somebody mentioned the agent with these words.")
+@click.option("--delegate", is_flag=True, help="What would follow if somebody delegated the issue.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
+    """Say why a request became a session or a simple answer, and why with this agent, model, template and priority.
+
+    ISSUE is its key, ENG-12. Without options: what was decided for its newest session; for an issue without one, what
+    would follow from a delegation. A dry run reads the issue in Linear, or what the ledger knows of it, and writes
+    nothing anywhere. Exit codes: 0, 1 no such issue or unreadable, 78 wrong settings.
+    """
+    try:
+        settings = config.load()
+    except ConfigurationError as error:
+        fail("\n".join(error.problems), code=EX_CONFIG)
+    logs.keep_secret(settings.secrets())
+    key = issue.upper()
+    known = look_if_there(settings.ledger_url, lambda tx: _newest(tx, key))
+    if known is not None and say is None and not delegate:
+        told = _decided(key, known, settings)
+    else:
+        kind: Way = "mention" if say is not None and not delegate else "delegation"
+        found = asyncio.run(_read(settings, key)) or (known.issue if known else None)
+        if found is None:
+            fail(f"There is no issue {key} that we may see, and no session on it.")
+        told = _would_be(found, say or "", kind, settings)
+    if as_json:
+        click.echo(logs.masked(msgspec.json.encode(told).decode()))
+        return
+    for line in _lines(told):
+        click.echo(logs.masked(plain(line)))
+
+
+def _newest(tx: Tx, key: str) -> Session | None:
+    found = read.sessions(tx, issue_key=key, limit=1)
+    details = read.details(tx, found[0].id) if found else None
+    return details.session if details is not None else None
+
+
+async def _read(settings: config.Settings, key: str) -> Issue | None:
+    """The issue in Linear; None when it cannot be read, which is said."""
+    linear = open_linear(
+        settings.linear_api_url,
+        access_token=settings.linear_access_token,
+        client_id=settings.linear_client_id,
+        client_secret=settings.linear_client_secret,
+    )
+    try:
+        async with linear:
+            return await linear.issue(IssueId(key))  # Linear takes the key as well
+    except LinearError as error:
+        click.echo(logs.masked(f"{key} cannot be read in Linear: {error}"), err=True)
+        return None
+
+
+def _decided(key: str, session: Session, settings: config.Settings) -> Told:
+    choice = session.choice
+    return Told(
+        issue=_title(key, session.issue),
+        dry_run=False,
+        request="",
+        session=session.id,
+        status=status(session),
+        choice=choice,
+        reasons=_complete(choice, session.issue, settings) if choice is not None else (),
+    )
+
+
+def _would_be(issue: Issue, words: str, kind: Way, settings: config.Settings) -> Told:
+    rules = settings.rules
+    facts = facts_of_issue(issue, Prompt(text=words, kind=kind), read=True)
+    request = "a delegation" if kind == "delegation" else f"a mention: “{one_line(words, 100)}”"
+    if asks_for_guide(words, rules.handling) and kind == "mention":
+        guide = Reason(what="mode", chosen="guide", because="the whole message asks for help")
+        return Told(issue=_title(issue.key, issue), dry_run=True, request=request, reasons=(guide,))
+    choice = choose(facts, rules.handling, sessions=rules.sessions)
+    return Told(
+        issue=_title(issue.key, issue),
+        dry_run=True,
+        request=request,
+        choice=choice,
+        reasons=_complete(choice, issue, settings),
+    )
+
+
+def _complete(choice: Choice, issue: Issue | None, settings: config.Settings) -> tuple[Reason, ...]:
+    """The trace, with what the service's own settings fill in. Whatever decides more adds its lines to the trace."""
+    decided = {one.what for one in choice.trace if one.chosen}
+    of_issue = issue.priority if issue is not None else 0
+    defaults = (
+        Reason(what="agent", chosen=settings.opencode_agent, because="OPENCODE_AGENT"),
+        Reason(
+            what="model",
+            chosen=settings.opencode_model or "OpenCode's own",
+            because="OPENCODE_MODEL" if settings.opencode_model else "OPENCODE_MODEL is not set",
+        ),
+        Reason(what="permissions", chosen="OpenCode's own", because="no trigger gives any"),
+        Reason(what="priority", chosen=PRIORITIES[of_issue] or "none", because="the issue's"),
+    )
+    return (*choice.trace, *(one for one in defaults if one.what not in decided))
+
+
+def _title(key: str, issue: Issue | None) -> str:
+    return f"{key} “{one_line(issue.title, 80)}”" if issue is not None else key
+
+
+def _lines(told: Told) -> list[str]:
+    head = (
+        f"{told.issue}: dry run for {told.request}; nothing was written"
+        if told.dry_run
+        else (f"{told.issue}: session {told.session}, {told.status}")
+    )
+    if not told.reasons:
+        return [head, "  Nothing is kept of how it was decided: it has not begun, or began with an older version."]
+    return [head, *(f"  {one.what:<12} {one.chosen or '-':<24} {one.because}" for one in told.reasons)]

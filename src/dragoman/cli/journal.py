@@ -15,6 +15,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "SessionOpened": ("prompt.author.name", "prompt.kind", "prompt.text"),
     "Prompted": ("prompt.author.name", "prompt.text"),
     "StopRequested": ("by.name",),
+    "RequestRefused": ("person.name", "deed", "reason"),
     "IssueRead": ("issue.key", "issue.state_type", "issue.branch_name"),
     "RunStarted": ("repository", "branch", "thread"),
     "RunSettled": ("outcome.type", "outcome.cause", "outcome.message", "outcome.text"),

@@ -15,7 +15,7 @@ import msgspec
 
 from dragoman.clock import Clock, SystemClock
 from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
-from dragoman.core.events import Issue, Todo
+from dragoman.core.events import Issue, Person, Todo
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
 from dragoman.linear import files, outbound, wire
@@ -162,6 +162,13 @@ class Linear:
     async def file(self, link: files.FileLink, room: int) -> files.File:
         """Fetch a file that `files.file_links(…, self.store)` found, of `room` bytes at most. Raises LinearError."""
         return await files.fetch(link, self._http(), self._credentials, room=room)
+
+    async def person(self, user: UserId) -> Person:
+        """Read a person. Raises LinearError, not retryable when there is none that we may see."""
+        found = (await self._read("User", {"id": user}, wire.UserReply)).user
+        if found is None:
+            raise LinearError("Linear has no such person for us.", retryable=False)
+        return Person(id=UserId(found.id), name=found.name or "someone", email=found.email or None)
 
     async def viewer(self) -> Viewer:
         """Who we are; asked once, then remembered. Raises LinearError."""

@@ -196,6 +196,16 @@ class TeamStatesReply(Wire):
     team: TeamStates | None = None
 
 
+class RepliedUser(Wire):
+    id: str
+    name: str = ""
+    email: str | None = None
+
+
+class UserReply(Wire):
+    user: RepliedUser | None = None
+
+
 class RepliedOrganization(Wire):
     id: str
     url_key: str = ""

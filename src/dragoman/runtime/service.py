@@ -28,6 +28,7 @@ from dragoman.opencode.settings import read_operator_configuration
 from dragoman.projection.store import RedisStore
 from dragoman.runtime.agent_host import AttachedServer, TendedServer
 from dragoman.runtime.desk import Desk
+from dragoman.runtime.directory import Directory
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.follower import Follower
 from dragoman.runtime.gate import Gate
@@ -106,6 +107,7 @@ class Service:
         )
         self.links = Links(settings.public_url, data / "link.key")
         self.tenant = Tenant(self.linear, self.ledger)
+        self.directory = Directory(self.linear)
         self.desk = Desk(
             self.ledger,
             settings.repositories,

@@ -26,6 +26,7 @@ class Door:
             service.settings.webhook_secrets,
             answered=service.metrics.ack.observe,
             refused=lambda reason: service.metrics.refused.labels(reason).inc(),
+            complete=lambda event: service.directory.complete(event, service.engine.gate.policy),
         )
         service.live.apply_to(self._adapt)
         self._session = session_page.SessionPage(service)

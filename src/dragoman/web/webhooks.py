@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from dragoman import logs
-from dragoman.core.events import Event
+from dragoman.core.events import Event, LinearEvent
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.ledger import read as look
@@ -34,6 +34,10 @@ DECIDE_S = 4.0
 _log = logs.get("webhooks")
 
 
+async def _as_it_is(event: LinearEvent) -> LinearEvent:
+    return event
+
+
 class LinearWebhook:
     """The door for Linear. `counts` says what became of the deliveries since the start.
 
@@ -42,6 +46,7 @@ class LinearWebhook:
     decide_s  deadline for deciding and storing; beyond it the ledger counts as away
     answered  is told how many seconds each answer to a webhook took
     refused   is told why a webhook was turned away
+    complete  adds to an event what has to be asked of Linear before somebody decides
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class LinearWebhook:
         decide_s: float = DECIDE_S,
         answered: Callable[[float], None] = lambda _seconds: None,
         refused: Callable[[str], None] = lambda _reason: None,
+        complete: Callable[[LinearEvent], Awaitable[LinearEvent]] = _as_it_is,
     ) -> None:
         self._engine = engine
         self._tenant = tenant
@@ -62,6 +68,7 @@ class LinearWebhook:
         self._decide_s = decide_s
         self._answered = answered
         self._refused = refused
+        self._complete = complete
         self.counts: Counter[str] = Counter()
         # Whoever sends junk must not fill the log with it.
         self._refused_deliveries = Repeats(_log, "delivery.refused")
@@ -132,6 +139,7 @@ class LinearWebhook:
         match reading:
             case Relevant(session=session, organization=organization, event=event, keys=keys):
                 note = _note(delivery, organization, session)
+                event = await self._complete(event)
                 outcome = await self._engine.receive(session, organization, event, keys=keys, delivery=note)
                 if outcome.refused:
                     self._refused_people.note(outcome.refused, session=session)

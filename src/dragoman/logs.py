@@ -64,6 +64,22 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
+def hand_over() -> None:
+    """Inside somebody else's program: lines go to its `logging`, logger "dragoman", unless it has set up structlog."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.processors.format_exc_info,
+            scrub,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=lambda *_: logging.getLogger("dragoman"),
+        cache_logger_on_first_use=False,
+    )
+
+
 def set_level(level: str) -> None:
     """Change how much is logged from now on: debug, info, warning or error."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)))

@@ -162,6 +162,7 @@ class SessionManager:
         clock     seconds since the epoch, for tests; None = the database's own
         Raises    ConfigurationError, or Refusal when the ledger cannot be used, with what to do
         """
+        logs.hand_over()
         plain = settings if isinstance(settings, LibrarySettings) else LibrarySettings.of(settings)
         ledger = await SqliteLedger.open(plain.ledger_url, clock=clock)
         manager = cls(ledger, plain, clock or time.time)

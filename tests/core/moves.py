@@ -16,6 +16,7 @@ from dragoman.core.events import (
     Compacted,
     CompletionRequested,
     Declined,
+    ErrorCounted,
     Event,
     HeartbeatDue,
     IssueRead,
@@ -42,10 +43,12 @@ from dragoman.core.events import (
     RunWaiting,
     Said,
     SessionExpired,
+    SessionMade,
     SessionOpened,
     StatusRequested,
     StopDue,
     StopRequested,
+    ThreadLinked,
     Todo,
     TodosChanged,
     Tool,
@@ -58,6 +61,7 @@ from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunI
 from dragoman.record import Record
 from tests.builders import a_person, an_issue, records
 from tests.core.histories import Story
+from tests.library.contexts import CONTEXT
 
 # Events name their run, their newest message and their time of writing by what they are to the session as it stands;
 # `place` puts the real ones in. So most events are plausible, and the rest are what a confused world would send.
@@ -168,6 +172,9 @@ commands = st.one_of(
     st.builds(CompletionRequested, reason=st.sampled_from(["", "shipped"])),
     st.builds(ReactivationRequested),
     st.builds(StatusRequested, status=st.sampled_from(["active", "completed", "error", "timeout"])),
+    st.builds(SessionMade, context=st.just(CONTEXT), timeout_s=st.sampled_from([0.0, 60.0])),
+    st.builds(ThreadLinked, thread=threads),
+    st.builds(ErrorCounted, reason=st.just("no answer")),
     st.builds(MessageAdded, role=st.sampled_from(["user", "assistant", "system"]), text=texts),
 )
 untimely = st.one_of(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import dragoman
 from dragoman import LibrarySettings, SessionManager
 from dragoman.opencode.server import ManagedServer
 from dragoman.sim.script import Fail, Say
 from tests.conftest import CHECKOUT
+from tests.library.contexts import CONTEXT
 from tests.linear.recorded import changed
 from tests.opencode.scripted import ScriptedModel
 from tests.stories.agent_threads import text_of
@@ -99,6 +103,36 @@ async def test_the_example_works_with_the_real_opencode(
     async with SessionManager.open(settings) as manager:
         (session,) = await manager.get_active_sessions()
         assert session.message_count == 4
+
+
+async def test_s53_what_happens_to_sessions_is_told_to_the_programs_own_logging(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structlog.reset_defaults()
+    async with SessionManager.open(LibrarySettings()) as manager:
+        caplog.set_level("INFO", "dragoman")
+        session = await manager.create_session(CONTEXT)
+        await manager.add_message(session.id, "user", "my words")
+        await manager.update_session_status(session.id, "active")
+        await manager.increment_error_count(session.id, "no answer")
+        await manager.complete_session(session.id, "done")
+    said = [record.getMessage() for record in caplog.records if record.name == "dragoman"]
+    assert [line.partition(" ")[0] for line in said] == [
+        "event='session.created'",
+        "event='message.added'",
+        "event='session.status_changed'",
+        "event='session.error_counted'",
+        "event='session.completed'",
+    ]
+    assert all(session.id in line for line in said)
+    assert "my words" not in caplog.text
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_is_loaded_before_it_is_asked_for() -> None:
+    code = "import dragoman, sys; print(sorted({'aiohttp', 'sqlite3', 'msgspec'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout == "[]\n"
 
 
 def test_every_name_of_the_library_is_there_and_documented() -> None:

@@ -126,6 +126,8 @@ class OpenCodeClient:
                     f"{shown!r} is no address of an OpenCode server like http://127.0.0.1:4096; its password goes into token"
                 ]
             )
+        logs.hand_over()
+        logs.keep_secret([token] if token else [])
         self._client = OpenCode(url, token or None)
         self._directory = directory
         self._model = model

@@ -7,6 +7,8 @@ Ours    everything else: a bug; logged with its traceback, people are told that 
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class DragomanError(Exception):
     """The root; never raised itself."""
@@ -91,6 +93,32 @@ class NoAnswer(OpenCodeError):
 
 class GitError(Theirs):
     """git failed; the message holds its last lines, without credentials."""
+
+
+ForgeRefusal = Literal[
+    "protected", "conflict", "right", "credentials", "missing", "content", "limited", "away", "nothing", "other"
+]
+
+
+class ForgeError(Theirs):
+    """The forge refused a push or a pull request, or did not answer.
+
+    kind  protected    the branch or a rule of the repository forbids it
+          conflict     somebody else has pushed to the branch
+          right        the token may not do that
+          credentials  the token is not accepted
+          missing      the repository is not there, or hidden from the token
+          content      the forge does not take what is pushed: a large file, a secret
+          limited      too many requests
+          away         it did not answer, or failed itself
+          nothing      there is nothing between the branch and its base
+    """
+
+    def __init__(
+        self, message: str, kind: ForgeRefusal, *, retryable: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retryable=retryable, retry_after_s=retry_after_s)
+        self.kind = kind
 
 
 class LedgerError(Theirs):

@@ -24,6 +24,7 @@ from dragoman.core.events import (
     Prompted,
     QuestionAsked,
     ReactivationRequested,
+    Receipt,
     RequestRefused,
     RunAborted,
     RunFailed,
@@ -36,12 +37,18 @@ from dragoman.core.events import (
     Said,
     SessionExpired,
     SessionOpened,
+    ShipDue,
+    ShipFailed,
+    Shipped,
     StatusRequested,
     StopDue,
     StopRequested,
     Todo,
     TodosChanged,
+    Tool,
+    ToolFinished,
     Withdrawn,
+    WorkFound,
 )
 from dragoman.core.session import Session, Starting, Stopping, Working, live_turn, status
 from dragoman.core.step import step
@@ -53,7 +60,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "design.md"
 OPENING = "<!-- state diagram: begin (python -m tests.core.diagram) -->"
 CLOSING = "<!-- state diagram: end -->"
 LATER_S = 1_000_000.0  # between two events: longer than any deadline, so that every timer finds its time come
-STATES_MOST = 500
+STATES_MOST = 2_000
 
 Arrow = tuple[str, str]
 
@@ -109,6 +116,13 @@ def representatives(session: Session, now: float) -> list[Event]:
         StopDue(run=run),
         PatienceOver(run=run),
         Said(run=run, part=PartId("prt_1"), text="Hm."),
+        ToolFinished(run=run, part=PartId("prt_2"), tool=Tool(name="edit", input="{}")),
+        WorkFound(run=run, changed=False),
+        WorkFound(run=run, changed=True),
+        WorkFound(run=run, changed=True, left=("a.py",)),
+        Shipped(run=run, receipt=Receipt(repository="app", branch="b", base="main")),
+        ShipFailed(run=run, reason="no"),
+        ShipDue(run=run),
         TodosChanged(run=run, todos=(Todo(content="Fix", status="pending"),)),
         QuestionAsked(run=run, ask=ask, thread=thread, questions=(WHICH_COLOUR,)),
         AskGone(run=run, ask=ask),
@@ -158,10 +172,12 @@ def _kind(session: Session) -> tuple[object, ...]:
         phase.by if isinstance(phase, Stopping) else "",
         turn is not None and bool(turn.waiting),
         turn.attempts if turn else 0,
+        turn is not None and (turn.worked, turn.kept is not None),
         bool(session.queued),
         session.issue is not None,
         session.issue_read,
         turn is None and status(session),
+        session.workspace is not None,
     )
 
 

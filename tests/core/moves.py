@@ -16,6 +16,7 @@ from dragoman.core.events import (
     Compacted,
     CompletionRequested,
     Declined,
+    Delivered,
     ErrorCounted,
     Event,
     HeartbeatDue,
@@ -32,6 +33,7 @@ from dragoman.core.events import (
     QuestionAsked,
     ReactivationRequested,
     Reasoned,
+    Receipt,
     RequestRefused,
     RunAborted,
     RunFailed,
@@ -45,6 +47,9 @@ from dragoman.core.events import (
     SessionExpired,
     SessionMade,
     SessionOpened,
+    ShipDue,
+    ShipFailed,
+    Shipped,
     StatusRequested,
     StopDue,
     StopRequested,
@@ -55,6 +60,7 @@ from dragoman.core.events import (
     ToolFinished,
     ToolStarted,
     Withdrawn,
+    WorkFound,
 )
 from dragoman.core.session import live_turn
 from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId, run_id
@@ -177,8 +183,23 @@ commands = st.one_of(
     st.builds(ErrorCounted, reason=st.just("no answer")),
     st.builds(MessageAdded, role=st.sampled_from(["user", "assistant", "system"]), text=texts),
 )
+receipts = st.builds(
+    Receipt,
+    repository=st.just("app"),
+    branch=st.just("b"),
+    base=st.just("main"),
+    pull_request=st.sampled_from(["", "https://example.org/pull/1"]),
+    trouble=st.sampled_from(["", "The forge is down."]),
+    later=st.booleans(),
+)
+delivery = st.one_of(
+    st.builds(WorkFound, run=runs, changed=st.booleans(), left=st.sampled_from([(), ("a.py",)])),
+    st.builds(Shipped, run=runs, receipt=receipts),
+    st.builds(ShipFailed, run=runs, reason=st.just("It could not be read.")),
+    st.builds(Delivered, pull_request=st.sampled_from(["", "https://example.org/pull/1"])),
+)
 untimely = st.one_of(
-    *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver, PlaceDue)),
+    *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver, PlaceDue, ShipDue)),
     st.builds(AskDue, run=runs, ask=asks),
 )
 opens = st.builds(
@@ -200,6 +221,8 @@ move = st.one_of(
     asked,
     news,
     news,
+    delivery,
+    delivery,
     trouble,
     commands,
     untimely,
@@ -214,10 +237,22 @@ QUESTION = QuestionAsked(
     run=NOW, ask=AskId("ask_0"), thread=AgentThread("ses_1"), questions=(Question(text="Why?"), Question(text="Who?"))
 )
 WORKING = [OPENED, IssueRead(run=NOW), STARTED]
+WORKED = ToolFinished(run=NOW, part=PartId("prt_9"), tool=Tool(name="edit", input="{}"))
+SETTLED = RunSettled(run=NOW, newest=NEWEST, outcome=Answered(text="Done."))
+SHIPPING = [*WORKING, WORKED, SETTLED]
 WAITING_PROMPT = Prompted(prompt=Prompt(text="/queue more", sent_at=0.5))
 STEERING_PROMPT = Prompted(prompt=Prompt(text="and this", sent_at=0.5))
 beginnings: st.SearchStrategy[list[Event | Wait]] = st.sampled_from(
-    [[], [OPENED], WORKING, [*WORKING, QUESTION], [*WORKING, WAITING_PROMPT], [*WORKING, STEERING_PROMPT]]
+    [
+        [],
+        [OPENED],
+        WORKING,
+        [*WORKING, QUESTION],
+        [*WORKING, WAITING_PROMPT],
+        [*WORKING, STEERING_PROMPT],
+        SHIPPING,
+        [*SHIPPING, WorkFound(run=NOW, changed=True, left=("a.py",))],
+    ]
 )
 moves = st.builds(lambda beginning, rest: [*beginning, *rest], beginnings, st.lists(move, max_size=40))
 

@@ -10,7 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
 from dragoman.core.activities import Activity, Elicitation, Response, is_final
-from dragoman.core.effects import AnswerPermission, AnswerQuestion, Effect, Post, ReadIssue, Remind, StartRun, SteerRun
+from dragoman.core.effects import (
+    AnswerPermission,
+    AnswerQuestion,
+    Effect,
+    InspectWork,
+    Post,
+    ReadIssue,
+    Remind,
+    ShipWork,
+    StartRun,
+    SteerRun,
+)
 from dragoman.core.events import (
     Answered,
     AskGone,
@@ -23,14 +34,18 @@ from dragoman.core.events import (
     RunSettled,
     RunStarted,
     SessionOpened,
+    ShipDue,
+    ShipFailed,
     StopDue,
     StopRequested,
     Withdrawn,
+    WorkFound,
 )
 from dragoman.core.session import (
     Closed,
     Resting,
     Session,
+    Shipping,
     Starting,
     Stopping,
     Turn,
@@ -121,6 +136,10 @@ class Observer:
             assert any(isinstance(event, StopDue) for event in timers), "a stop is confirmed in time"
         else:
             assert any(isinstance(event, HeartbeatDue) for event in timers), "a live turn does not fall silent"
+        if isinstance(after.phase, Shipping):
+            assert any(isinstance(event, ShipDue) for event in timers), "the answer does not wait for ever"
+            asked: list[InspectWork | ShipWork] = [*self.story.all(InspectWork), *self.story.all(ShipWork)]
+            assert any(effect.run == turn.run for effect in asked), "what it waits for is on its way"
         if isinstance(after.phase, Starting):
             asked_for = [*self.story.all(ReadIssue)] if after.phase.prompt is not None else [*self.story.all(StartRun)]
             assert any(effect.run == turn.run for effect in asked_for), "what it waits for is on its way"
@@ -136,6 +155,10 @@ class Observer:
                 self.move(Wait(seconds=5.0), 0)
             elif isinstance(phase, Starting) and phase.prompt is not None:
                 self.hear(IssueRead(run=phase.turn.run))
+            elif isinstance(phase, Shipping) and phase.found:
+                self.hear(ShipFailed(run=phase.turn.run, reason="No."))
+            elif isinstance(phase, Shipping):
+                self.hear(WorkFound(run=phase.turn.run, changed=False))
             elif isinstance(phase, Working) and phase.asks:
                 self.hear(AskGone(run=phase.turn.run, ask=phase.asks[0].ask.ask))
             else:
@@ -202,7 +225,7 @@ def after_stop_nothing_but_the_end(before: Session, after: Session, effects: tup
     if not isinstance(before.phase, Stopping):
         return
     posts = [effect for effect in effects if isinstance(effect, Post)]
-    if live_turn(after) == before.phase.turn or isinstance(after.phase, Stopping):
+    if live_turn(after) == before.phase.turn or isinstance(after.phase, Stopping | Shipping):
         assert not posts, "nothing is shown while stopping"
     else:
         assert is_final(posts[0].activity), "the end comes first"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Self
 
-from dragoman.core.events import Event, IssueRead, Prompted, SessionOpened, StopRequested
+from dragoman.core.effects import InspectWork
+from dragoman.core.events import Event, IssueRead, Prompted, SessionOpened, StopRequested, WorkFound
 from dragoman.core.limits import Rules
 from dragoman.core.session import Session
 from dragoman.errors import OpenCodeDown
@@ -21,7 +23,7 @@ from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
-from dragoman.runtime.workers import Postponed
+from dragoman.runtime.workers import Postponed, Workers
 from tests.builders import ORGANIZATION, a_prompt, an_issue
 from tests.runtime.conftest import HOST
 from tests.runtime.waiting import until
@@ -62,6 +64,12 @@ class PretendHost:
             await self._client.close()
 
 
+async def _nothing_changed(claimed: Claimed) -> Event | None:
+    """The pretend agent writes no files, whatever tools it says to use."""
+    assert isinstance(claimed.effect, InspectWork)
+    return WorkFound(run=claimed.effect.run, changed=False)
+
+
 class Room:
     """`async with Room(folder, upstream) as room`."""
 
@@ -95,10 +103,14 @@ class Room:
             attachments=Attachments(self.linear),
             is_ours=self._is_ours,
         )
+        self._looking = Workers(self.engine, "desk", 1, _nothing_changed)
+        self._looked = asyncio.create_task(self._looking.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.linear.close()
+        await self._looking.stop(1.0)
+        await self._looked
         await self.host.close()
         await self.agent.die()
         await self.ledger.close()

@@ -78,6 +78,7 @@ async def test_a_run_is_told_from_its_first_thought_to_its_end(room: Watched) ->
         "ToolFinished",
         "ToolFinished",
         "RunSettled",
+        "WorkFound",
     ]
     assert room.follower.open_runs == 0
 

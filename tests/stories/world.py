@@ -24,6 +24,7 @@ from dragoman.ledger.read import Details
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ports import free_port
 from dragoman.runtime.service import Service
+from dragoman.sim.forge import Forge
 from dragoman.sim.hooks import Delivery
 from dragoman.sim.records import Activity
 from dragoman.sim.server import Simulator
@@ -39,6 +40,7 @@ DOWN_S = 10.0  # a service that was told to stop is gone by then
 LOOK_S = 0.02
 TURNS_MOST = 50  # in a session of a story
 SERVE = "from dragoman.cli import main; main()"  # what the installed command does
+GITHUB_TOKEN = "canary-secret-github"
 CANARY = "canary-secret"  # no secret of ours may be seen anywhere
 HARMLESS = ("conflict on insert of",)  # the second write of an activity is refused, and that is a success
 
@@ -54,6 +56,8 @@ class Stage:
     settings  environment variables besides the usual ones
     access    what stands under [access] in the configuration file
     tables    what else stands in the configuration file, TOML
+    forge     a pretend GitHub has the repository "acme/shop"; otherwise `upstream` itself is worked in
+    repository  more about it, as in the configuration file
     """
 
     def __init__(
@@ -67,9 +71,17 @@ class Stage:
         settings: Mapping[str, str] | None = None,
         access: str = "",
         tables: str = "",
+        forge: bool = False,
+        repository: Mapping[str, object] | None = None,
     ) -> None:
         self.folder = folder
-        self.linear = Simulator(access_token=f"{CANARY}-linear", secret=f"{CANARY}-webhook", retry_scale=0.001)
+        self.forge = Forge(folder / "forge", {GITHUB_TOKEN: "write"}, self.wake)
+        self.linear = Simulator(
+            access_token=f"{CANARY}-linear",
+            secret=f"{CANARY}-webhook",
+            retry_scale=0.001,
+            forge=self.forge if forge else None,
+        )
         self.people = self.linear.people
         self.world = self.linear.world
         self.agent = ScriptedAgent(password=f"{CANARY}-opencode", changed=self.wake)
@@ -79,7 +91,9 @@ class Stage:
         self.unchecked: set[str] = set()  # sessions whose end people cannot see: deleted, forbidden
         self.unrefused: list[str] = []  # refusals of Linear that the story is about
         self.expected: list[str] = []  # errors in the log that the story is about
-        self._upstream = upstream
+        self.upstream = upstream
+        self._on_forge = forge
+        self._repository = dict(repository or {})
         self._rules = dict(session or {})
         self._apart = apart
         self._opencode = opencode
@@ -208,6 +222,14 @@ class Stage:
             return []
         return ["".join(part.get("text", "") for part in message["parts"]) for message in thread.users()]
 
+    def workspace(self, session: str) -> Path:
+        """Where the agent works for a session."""
+        return Path(self.agent.thread_of(session).directory)
+
+    def links(self, session: str) -> list[str]:
+        """The URLs that Linear shows on a session."""
+        return [link.url for link in self.world.session(session).links]
+
     def deliveries(self, session: str) -> list[Delivery]:
         """The webhooks about a session."""
         return self.linear.hooks.of_session(session)
@@ -317,12 +339,17 @@ class Stage:
     async def __aenter__(self) -> Self:
         logs.configure(level="debug", stream=self.log)
         self._port = free_port("127.0.0.1")
-        rules = "\n".join(f"{name} = {json.dumps(value)}" for name, value in self._rules.items())
-        repository = f'[[repositories]]\nname = "acme/shop"\nurl = {json.dumps(str(self._upstream))}\ndefault = true\n'
-        (self.folder / "dragoman.toml").write_text(
-            f"{repository}\n[session]\n{rules}\n[access]\n{self._access}\n{self._tables}\n", encoding="utf-8"
-        )
         await self.linear.__aenter__()
+        url = str(self.upstream)
+        if self._on_forge:
+            self.forge.add("acme/shop", self.upstream)
+            url = self.forge.git_url("acme/shop")
+            self._settings = {"GITHUB_TOKEN": GITHUB_TOKEN, "GITHUB_API_URL": self.forge.api_url, **self._settings}
+        repository = _lines({"name": "acme/shop", "url": url, "default": True, **self._repository})
+        (self.folder / "dragoman.toml").write_text(
+            f"[[repositories]]\n{repository}\n[session]\n{_lines(self._rules)}\n[access]\n{self._access}\n{self._tables}\n",
+            encoding="utf-8",
+        )
         self.world.watch(lambda _: self.wake())
         self.linear.set_webhook_url(f"http://127.0.0.1:{self._port}/webhooks/linear")
         await self.agent.come_up()
@@ -387,3 +414,8 @@ class Stage:
 
     def _ours(self, row: Activity) -> bool:
         return row.author == self.world.agent.id and row.kind != "prompt"
+
+
+def _lines(row: Mapping[str, object]) -> str:
+    """A table of TOML; JSON's plain values are TOML's."""
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in row.items())

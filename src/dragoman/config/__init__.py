@@ -156,6 +156,7 @@ def _read(sources: Sources) -> Settings:
     config_file = table.place(sources, sources.folder)
     file = table.read(sources, sources.folder)
     opencode_url, password = read(names.OPENCODE_SESSION_API_URL)
+    key_file = read(names.GITHUB_APP_PRIVATE_KEY_FILE)
     return Settings(
         linear_api_url=read(names.LINEAR_API_URL),
         linear_access_token=read(names.LINEAR_ACCESS_TOKEN),
@@ -192,6 +193,10 @@ def _read(sources: Sources) -> Settings:
         sandbox=read(names.DRAGOMAN_SANDBOX),
         agent_mode=read(names.LINEAR_AGENT_MODE),
         agent_name=read(names.LINEAR_AGENT_NAME),
+        github_token=read(names.GITHUB_TOKEN),
+        github_app_id=read(names.GITHUB_APP_ID),
+        github_app_key_file=key_file,
+        github_api_url=read(names.GITHUB_API_URL),
         repositories=file.repositories,
         rules=_rules(sources, file.rules),
         access=file.access,
@@ -200,7 +205,7 @@ def _read(sources: Sources) -> Settings:
         ),
         pass_env=file.pass_env,
         config_file=config_file,
-        private_files=(sources.folder / DOTENV, config_file),
+        private_files=(sources.folder / DOTENV, config_file, *((Path(key_file),) if key_file else ())),
         secret_folders=sources.secret_folders,
         doubts=sources.doubts(file.pass_env),
     )

@@ -171,6 +171,40 @@ DEBUG_LINEAR_WEBHOOKS = _switch(
     default="false",
     live=True,
 )
+GITHUB_TOKEN = _secret(
+    "GITHUB_TOKEN",
+    "GitHub",
+    "Opens repositories and pull requests; needs to write contents and pull requests. No agent ever sees it",
+    example="github_pat_0123456789",
+)
+GITHUB_APP_ID = Setting(
+    name="GITHUB_APP_ID",
+    group="GitHub",
+    about="Instead of a token: the id of a GitHub App that is installed on the repositories",
+    kind="text",
+    parser=_always(values.secret),
+    absent="GITHUB_TOKEN is used",
+    example="123456",
+)
+GITHUB_APP_PRIVATE_KEY_FILE = Setting(
+    name="GITHUB_APP_PRIVATE_KEY_FILE",
+    group="GitHub",
+    about="The file with the app's private key, as GitHub gives it (PEM)",
+    kind="path",
+    parser=lambda folder: values.file(folder, "/etc/dragoman/github-app.pem"),
+    absent="GITHUB_TOKEN is used",
+    example="/etc/dragoman/github-app.pem",
+    fields=("github_app_key_file",),
+)
+GITHUB_API_URL = Setting(
+    name="GITHUB_API_URL",
+    group="GitHub",
+    about="Base of GitHub's REST API; for GitHub Enterprise https://HOST/api/v3",
+    kind="URL",
+    parser=_always(values.url("https://api.github.com")),
+    default="https://api.github.com",
+    example="https://github.example.com/api/v3",
+)
 OPENCODE_SESSION_API_URL = Setting(
     name="OPENCODE_SESSION_API_URL",
     group="OpenCode",

@@ -37,6 +37,16 @@ def refuse(settings: Settings, sources: Sources) -> None:
             "is empty, and LINEAR_CLIENT_ID with LINEAR_CLIENT_SECRET are not both set; set one of the two. "
             "Example: lin_oauth_0123456789",
         )
+    if bool(settings.github_app_id) != bool(settings.github_app_key_file):
+        sources.problem(
+            "GITHUB_APP_ID",
+            "and GITHUB_APP_PRIVATE_KEY_FILE belong together; set both, or GITHUB_TOKEN instead. Example: 123456",
+        )
+    if _in_the_clear(settings.github_api_url):
+        sources.problem(
+            "GITHUB_API_URL",
+            "sends the token unencrypted to another machine. Use https. Example: https://api.github.com",
+        )
     if _in_the_clear(settings.linear_api_url):
         sources.problem(
             "LINEAR_API_URL",

@@ -55,6 +55,9 @@ class Settings(Record):
     sandbox                "auto" (bubblewrap where it is there) or "off"
     agent_mode             "agent", or "comment" for people without agent sessions
     agent_name             what people call the agent
+    github_token           opens repositories and pull requests on GitHub; empty = none
+    github_app_id, github_app_key_file  the same by a GitHub App; the file holds its private key
+    github_api_url         base of GitHub's REST API
     repositories           one of them is the default
     rules                  limits of a session's life
     access                 what the file says of who may do what; `policy` is all that is set of it
@@ -101,6 +104,10 @@ class Settings(Record):
     agent_mode: str
     agent_name: str
     config_file: Path
+    github_token: str
+    github_app_id: str
+    github_app_key_file: str
+    github_api_url: str
     repositories: tuple[Repository, ...]
     rules: Rules = Rules()
     access: Policy = Policy()
@@ -123,6 +130,7 @@ class Settings(Record):
     def secrets(self) -> tuple[str, ...]:
         """Every value that must not be seen."""
         tokens = (self.linear_access_token, self.linear_client_secret, *self.webhook_secrets, self.opencode_token)
+        tokens = (*tokens, self.github_token)
         urls = (self.projection_url, *(repository.url for repository in self.repositories))
         in_urls = (password for url in urls for password in credentials(url))
         return tuple(secret for secret in (*tokens, *in_urls) if secret)
@@ -143,6 +151,7 @@ class Settings(Record):
             "max_concurrent_sessions": self.max_concurrent_sessions,
             "session_max_per_issue_hour": self.max_per_issue_hour,
             "sandbox": self.sandbox,
+            "github": "token" if self.github_token else "app" if self.github_app_id else "none",
             "repositories": [repository.name for repository in self.repositories],
         }
 

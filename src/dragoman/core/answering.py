@@ -10,10 +10,13 @@ from dragoman.core import wording
 from dragoman.core.asks import Reply, read_answer, read_permission
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AnswerPermission, AnswerQuestion
-from dragoman.core.events import AskRaised, PermissionAsked, QuestionAsked
+from dragoman.core.events import AskRaised, PermissionAsked, Prompt, QuestionAsked
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import OpenAsk, Working
+from dragoman.core.session import OpenAsk, Settled, Working
 from dragoman.ids import AskId
+
+SETTLED_KEPT = 20  # answers that a turn remembers
+SETTLED_MOST = 120  # characters of each
 
 
 def raise_ask(draft: Draft, ask: AskRaised) -> None:
@@ -29,10 +32,13 @@ def raise_ask(draft: Draft, ask: AskRaised) -> None:
         draft.show_ask()
 
 
-def answer_ask(draft: Draft, phase: Working, words: str) -> None:
+def answer_ask(draft: Draft, phase: Working, prompt: Prompt) -> None:
     """A person's words answer the ask that is before people: the first of `phase`."""
     first = phase.asks[0]
     ask = first.ask
+    words = prompt.text
+    keep_answer(draft, first, prompt)
+    phase = replace(phase, turn=draft.turn)
     match ask:
         case PermissionAsked():
             reply, message = read_permission(ask, words)
@@ -48,6 +54,17 @@ def answer_ask(draft: Draft, phase: Working, words: str) -> None:
             next_ask(draft, ask.ask, wording.question_answered(words))
         case _:
             assert_never(ask)
+
+
+def keep_answer(draft: Draft, asked: OpenAsk, prompt: Prompt) -> None:
+    """Note who answered what, for the receipt."""
+    ask = asked.ask
+    what = ask.subject or ask.permission if isinstance(ask, PermissionAsked) else ask.questions[len(asked.answers)].text
+    who = prompt.author.name if prompt.author else wording.SOMEBODY
+    known = Settled(
+        what=wording.one_line(what, SETTLED_MOST), answer=wording.one_line(prompt.text, SETTLED_MOST), who=who
+    )
+    draft.turn_with(settled=(*draft.turn.settled, known)[-SETTLED_KEPT:])
 
 
 def expire_ask(draft: Draft, ask_id: AskId) -> None:

@@ -27,6 +27,7 @@ from dragoman.core.session import (
     Message,
     Resting,
     Session,
+    Shipping,
     Starting,
     Status,
     Stopping,
@@ -101,7 +102,7 @@ def close(draft: Draft, reason: str) -> None:
     match phase:
         case Resting() | Closed():
             draft.enter(Closed(reason=reason))
-        case Starting() | Working():
+        case Starting() | Working() | Shipping():
             draft.turn_with(giving_up=reason)
             abort(draft, "withdrawn", dropped=waiting)
         case Stopping(turn=turn):
@@ -124,7 +125,8 @@ def fail(draft: Draft, reason: str) -> None:
     if isinstance(phase, Stopping):
         return  # it ends already
     draft.remember(Message(role="system", text=wording.failed_line(reason)))
-    if isinstance(phase, Starting | Working):
+    if isinstance(phase, Starting | Working | Shipping):
+        draft.turn_with(kept=None)  # no answer stands against this
         draft.change(failures=max(draft.session.failures, FAILED_TURNS - 1))
         give_up(draft, wording.failed_by_hand(reason))
     elif isinstance(phase, Resting):

@@ -16,7 +16,7 @@ from dragoman.core.asks import elicitation
 from dragoman.core.effects import Effect, Post, Remind
 from dragoman.core.events import Answered, AskDue, PermissionAsked, RunEvent, Usage
 from dragoman.core.limits import Rules
-from dragoman.core.session import Live, Message, Phase, Session, Starting, Step, Stopping, Turn, Working
+from dragoman.core.session import Live, Message, Phase, Session, Step, Turn, Working
 from dragoman.ids import ActivityId, activity_id
 
 
@@ -47,7 +47,7 @@ class Draft:
     def live(self) -> Live:
         """The phase of a session that has a turn under way; only asked where there is one."""
         phase = self.session.phase
-        if not isinstance(phase, Starting | Working | Stopping):
+        if not isinstance(phase, Live):
             raise LookupError(f"session {self.session.id} has no turn under way")
         return phase
 

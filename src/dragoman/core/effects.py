@@ -10,7 +10,7 @@ from typing import Literal
 
 from dragoman.core import wording
 from dragoman.core.activities import Activity
-from dragoman.core.events import Issue, IssueRead, Prompt, RunAborted, RunEvent, RunFailed, Todo
+from dragoman.core.events import Issue, IssueRead, Prompt, RunAborted, RunEvent, RunFailed, ShipFailed, Todo
 from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId
 from dragoman.record import Record
 
@@ -133,6 +133,53 @@ class DisposeInstance(Record):
     discard: bool = False
 
 
+class InspectWork(Record):
+    """Look at the workspace after the agent's last words; answered by WorkFound or ShipFailed. Changes nothing."""
+
+    run: RunId
+
+
+class NudgeAgent(Record):
+    """Ask the agent, once a turn, to commit what it left; what it answers never replaces its last words."""
+
+    run: RunId
+    left: tuple[str, ...]
+    message: MessageId
+    part: PartId
+
+
+class ShipWork(Record):
+    """Commit what is left, save, push, verify, open or update the pull request; answered by Shipped or ShipFailed.
+
+    Each step looks first whether it was done: a commit that is there is not made again, a push of what the remote has
+    is none, and of pull requests there is one a branch.
+
+    words    the agent's last words, for the commit and the pull request
+    seconds  in all; what is not done by then is told as not done
+    """
+
+    run: RunId
+    words: str
+    seconds: float
+
+
+class ShipLater(Record):
+    """Push and open the pull request after all, when that failed for a reason that passes; answered by Delivered.
+
+    In no lane: a later turn, which delivers the same branch, must not wait for it. `run` is the one that ended so.
+    """
+
+    run: RunId
+    words: str
+
+
+class LinkWork(Record):
+    """Show a pull request on the session and on the issue. Linear keeps one of a URL."""
+
+    url: str
+    issue: Issue | None
+
+
 class Remind(Record):
     """Tell the machine `event`, `after_s` seconds from now."""
 
@@ -152,6 +199,11 @@ Effect = (
     | AnswerQuestion
     | AbortRun
     | DisposeInstance
+    | InspectWork
+    | NudgeAgent
+    | ShipWork
+    | ShipLater
+    | LinkWork
     | Remind
 )
 
@@ -161,28 +213,32 @@ def lane_of(effect: Effect) -> Lane | None:
     match effect:
         case Post() | ShowPlan():
             return "linear"
-        case ReadIssue() | BeginIssue():
+        case ReadIssue() | BeginIssue() | LinkWork():
             return "issue"
-        case StartRun() | SteerRun() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
+        case StartRun() | SteerRun() | NudgeAgent() | ResumeRun() | AnswerPermission() | AnswerQuestion():
             return "agent"
-        case AbortRun() | Remind():
+        case DisposeInstance():
+            return "agent"
+        case InspectWork() | ShipWork():
+            return "desk"
+        case AbortRun() | ShipLater() | Remind():
             return None
 
 
 def host_bound(effect: Effect) -> bool:
     """Whether only the session's host can perform it: it touches OpenCode or a workspace."""
-    return isinstance(
-        effect, StartRun | SteerRun | ResumeRun | AnswerPermission | AnswerQuestion | AbortRun | DisposeInstance
-    )
+    return not isinstance(effect, Post | ShowPlan | ReadIssue | BeginIssue | LinkWork | Remind)
 
 
 def when_parked(effect: Effect) -> RunEvent | None:
     """What the machine must hear when an effect can never be done: else a turn would wait for ever."""
     match effect:
-        case StartRun(run=run) | SteerRun(run=run) | ResumeRun(run=run):
+        case StartRun(run=run) | SteerRun(run=run) | NudgeAgent(run=run) | ResumeRun(run=run):
             return RunFailed(run=run, reason=wording.broke_on_our_side(run))
         case AnswerPermission(run=run) | AnswerQuestion(run=run):
             return RunFailed(run=run, reason=wording.broke_on_our_side(run))
+        case InspectWork(run=run) | ShipWork(run=run):
+            return ShipFailed(run=run, reason=wording.broke_while_shipping(run))
         case ReadIssue(run=run):
             return IssueRead(run=run)
         case AbortRun(run=run):
@@ -191,5 +247,5 @@ def when_parked(effect: Effect) -> RunEvent | None:
             return event
         case Post(run=run) if run is not None:
             return RunFailed(run=run, reason=wording.UNASKABLE)
-        case Post() | ShowPlan() | BeginIssue() | DisposeInstance():
+        case Post() | ShowPlan() | BeginIssue() | DisposeInstance() | ShipLater() | LinkWork():
             return None

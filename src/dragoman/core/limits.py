@@ -25,6 +25,8 @@ class Rules(Record):
     stop_s          when a stop is confirmed even if it could not be verified (people expect it within 5 s)
     retry_attempts  provider retries after which the run is given up
     retry_s         how long a provider's retries may last before the run is given up
+    ship_s          how long the end of a turn may take to commit, push, verify and open a pull request; then people get
+                    their answer without waiting for it
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
@@ -43,6 +45,7 @@ class Rules(Record):
     stop_s: float = 4.5
     retry_attempts: int = 5
     retry_s: float = 180.0
+    ship_s: float = 1_200.0
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365

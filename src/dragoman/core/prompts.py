@@ -22,6 +22,7 @@ HISTORY_MOST = 6_000  # characters of the earlier conversation
 SUMMARY_MOST = 20_000  # characters of the agent's own summary
 HISTORY_LINE_MOST = 1_500  # characters of one message of it
 GUIDANCE_MOST = 12_000  # characters of the organization's and team's rules
+NUDGE_PATHS = 40  # named in the request to commit
 WORDS_MOST = 60_000  # characters of the person's own words
 
 _SOURCES = """\
@@ -137,6 +138,18 @@ def resumed(note: str) -> str:
     if answer := fence("answer", note.strip()):
         told += f"\n\nA person had answered your question; in case you did not hear it:\n{answer}"
     return told
+
+
+def nudge(left: Sequence[str]) -> str:
+    """What the agent is told when it ended with uncommitted work; its answer replaces nothing that it said."""
+    listed = fence("paths", "\n".join(left[:NUDGE_PATHS]))
+    return (
+        "Your work is not committed yet; these paths have changes:\n"
+        f"{listed}\n\n"
+        "Commit what belongs to the change on this branch, with a clear message. Undo or ignore what does not belong to it "
+        "(build results, caches, notes of yours). Change nothing else. Your summary was taken already; one word is answer "
+        "enough."
+    )
 
 
 def fence(kind: str, text: str) -> str:

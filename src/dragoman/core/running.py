@@ -40,17 +40,23 @@ from dragoman.core.events import (
     RunStarted,
     RunWaiting,
     Said,
+    ShipDue,
+    ShipFailed,
+    Shipped,
     StopDue,
     Todo,
     TodosChanged,
     ToolFinished,
     ToolStarted,
+    WorkFound,
 )
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import Message, Starting, Stopping, Working, Workspace
+from dragoman.core.session import Message, Shipping, Starting, Stopping, Working, Workspace, profile
+from dragoman.core.shipping import deliver, look_at_work, on_shipping, with_usage_of
 from dragoman.core.taking_up import closing
+from dragoman.core.tools import may_change_files
 from dragoman.core.translate import translate
-from dragoman.core.turns import give_up, settle, start_run, stopped
+from dragoman.core.turns import give_up, on_heartbeat, settle, start_run, stopped
 from dragoman.ids import message_id, part_id
 
 
@@ -60,6 +66,8 @@ def on_run(draft: Draft, event: RunEvent) -> None:
     match phase:
         case Stopping():
             while_stopping(draft, phase, event)
+        case Shipping():
+            on_shipping(draft, phase, event)
         case Starting(prompt=prompt) if prompt is not None:
             before_run(draft, phase, event)
         case Starting() | Working():
@@ -72,15 +80,23 @@ def while_stopping(draft: Draft, phase: Stopping, event: RunEvent) -> None:
     """Only the end of the abort counts."""
     match event:
         case RunAborted(verified=verified, detail=detail):
-            stopped(draft, phase, verified, detail)
+            on_stopped(draft, phase, verified, detail)
         case StopDue():
-            stopped(draft, phase, False, wording.NOT_CONFIRMED)
+            on_stopped(draft, phase, False, wording.NOT_CONFIRMED)
         case RunStarted():
             # The first abort may have found nothing to abort: now there is something.
             know_run(draft, event)
             draft.do(AbortRun(run=event.run, thread=event.thread, directory=event.directory))
         case _:
             pass
+
+
+def on_stopped(draft: Draft, phase: Stopping, verified: bool, detail: str) -> None:
+    """The end, or, when the agent had answered before we ended what came after, the delivery of its work."""
+    if phase.by == "service" and phase.turn.kept is not None:
+        deliver(draft, phase.turn.kept, phase.dropped)
+    else:
+        stopped(draft, phase, verified, detail)
 
 
 def before_run(draft: Draft, phase: Starting, event: RunEvent) -> None:
@@ -129,6 +145,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
             expire_ask(draft, ask)
         case RunAborted() | StopDue() | IssueRead() | PlaceDue():
             pass  # an abort that nobody waits for any more; an issue that was read before; a place that nobody looked up
+        case WorkFound() | Shipped() | ShipFailed() | ShipDue():
+            pass  # of a delivery that was begun before the agent was asked to commit
         case _:
             on_agent(draft, working(draft), event)
 
@@ -139,6 +157,8 @@ def on_agent(draft: Draft, phase: Working, event: AgentEvent) -> None:
         case Reasoned() | Said() | ToolStarted() | ToolFinished() | Compacted():
             if shown := translate(event, draft.directory):
                 draft.post(*shown)
+            if isinstance(event, ToolStarted | ToolFinished) and may_change_files(event.tool):
+                draft.turn_with(worked=True)
             if isinstance(event, ToolFinished):
                 draft.turn_with(answer="", retrying=False)
         case TodosChanged(todos=todos):
@@ -218,19 +238,6 @@ def on_patience_over(draft: Draft) -> None:
     give_up(draft, wording.out_of_patience(turn.waiting, turn.waiting_why, round(draft.rules.patience_s / 60)))
 
 
-def on_heartbeat(draft: Draft) -> None:
-    """A live turn never falls silent for half an hour; while a question is open, people are to speak."""
-    turn = draft.turn
-    every = draft.rules.heartbeat_s
-    silent = draft.now - draft.session.posted_at
-    if draft.asking:
-        silent = 0.0
-    elif silent >= every * NEARLY:
-        draft.tell(wording.heartbeat(silent, turn.waiting))
-        silent = 0.0
-    draft.remind(HeartbeatDue(run=turn.run), every - max(silent, 0.0))
-
-
 # ── the plan ─────────────────────────────────────────────────────────────
 def on_todos(draft: Draft, event: TodosChanged, todos: tuple[Todo, ...]) -> None:
     """The first plan is shown at once, later ones not more often than people can read."""
@@ -267,6 +274,9 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
         return
     draft.enter(replace(phase, asks=()))  # OpenCode forgets what it asked when it dies
     draft.release()
+    if turn.attempts > draft.rules.resumes and turn.kept is not None:
+        deliver(draft, turn.kept)
+        return
     if turn.attempts > draft.rules.resumes:
         settle(draft, Failure(body=wording.interrupted_too_often(turn.attempts)), "failed")
         return
@@ -295,9 +305,20 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
     )
 
 
+def has_work(draft: Draft) -> bool:
+    """Whether the session is one whose changes are handed in: not a simple answer, not a plan."""
+    return draft.session.workspace is not None and profile(draft.session) == "work"
+
+
 def on_settled(draft: Draft, outcome: Outcome) -> None:
-    """The one answer of the turn."""
+    """The one answer of the turn; what the agent says after it was asked to commit is no new one."""
+    kept = draft.turn.kept
+    if kept is not None:
+        deliver(draft, with_usage_of(kept, outcome))
+        return
     match outcome:
+        case Answered() if draft.turn.worked and has_work(draft):
+            look_at_work(draft, outcome)
         case Answered(text=text):
             settle(draft, closing(draft, text.strip()), "answered", outcome)
         case Broke():

@@ -7,7 +7,7 @@ from typing import Literal
 from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
-from dragoman.core.events import AskRaised, Issue, Person, Prompt, Todo
+from dragoman.core.events import Answered, AskRaised, Issue, Person, Prompt, Todo
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.ids import AgentThread, HostId, MessageId, OrganizationId, RunId, SessionId
 from dragoman.record import Record
@@ -21,6 +21,14 @@ class Workspace(Record):
     repository: str
     directory: str
     branch: str
+
+
+class Settled(Record):
+    """An ask that a person answered: `what` was asked, the `answer`, and `who` gave it; each bounded."""
+
+    what: str
+    answer: str
+    who: str
 
 
 class Turn(Record):
@@ -40,6 +48,10 @@ class Turn(Record):
     held       activities kept back while a question to people is open: a newer activity would dismiss it
     answer     what a person last answered to a question, for an agent that is cut before it heard it
     giving_up  why we ended it ourselves; the final activity says so
+    begun_at   seconds since the epoch; 0 for a turn that an older version began
+    worked     a tool was used that may have changed the workspace
+    kept       the agent's last words while it commits what it had left: no later word replaces them
+    settled    the asks that people answered in it
     """
 
     run: RunId
@@ -60,6 +72,10 @@ class Turn(Record):
     held: tuple[Post, ...] = ()
     answer: str = ""
     giving_up: str = ""
+    begun_at: float = 0.0
+    worked: bool = False
+    kept: Answered | None = None
+    settled: tuple[Settled, ...] = ()
 
 
 class OpenAsk(Record):
@@ -104,6 +120,22 @@ class Working(Record):
     asks: tuple[OpenAsk, ...] = ()
 
 
+class Shipping(Record):
+    """The agent is done. We look at what it left, and bring it to the forge.
+
+    answer  its last words, which the final activity will hold
+    since   when that began; seconds since the epoch
+    found   we have looked, and are bringing it
+    dropped how many waiting messages are not started, when the run was ended by us; the final activity says so
+    """
+
+    turn: Turn
+    answer: Answered
+    since: float = 0.0
+    found: bool = False
+    dropped: int = 0
+
+
 class Stopping(Record):
     """The abort is under way; only its end is of interest now.
 
@@ -126,8 +158,8 @@ class Closed(Record):
     reason: str
 
 
-Phase = Resting | Starting | Working | Stopping | Closed
-Live = Starting | Working | Stopping
+Phase = Resting | Starting | Working | Shipping | Stopping | Closed
+Live = Starting | Working | Shipping | Stopping
 
 
 class Session(Record):
@@ -147,6 +179,7 @@ class Session(Record):
     priority    of its runs in the queue, when a trigger set it: 1 urgent … 4 low; 0 = the issue's
     context     what a program made it from, through the library; None = Linear made it
     choice      session or simple answer, and with what; None until the first run, and in sessions older than this field
+    pull_request  URL of the one that holds its work; empty before there is one
     """
 
     id: SessionId
@@ -175,6 +208,7 @@ class Session(Record):
     priority: int = 0
     context: LinearContext | None = None
     choice: Choice | None = None
+    pull_request: str = ""
 
 
 class Message(Record):
@@ -225,7 +259,7 @@ def status(session: Session) -> Status:
             return "error"
         case Starting() | Resting(after="new") if not session.begun and session.thread is None:
             return "creating"
-        case Resting() | Starting() | Working() | Stopping():
+        case Resting() | Starting() | Working() | Shipping() | Stopping():
             return "active"
 
 
@@ -241,4 +275,4 @@ def profile(session: Session) -> Profile:
 
 def live_turn(session: Session) -> Turn | None:
     """The turn under way, if any."""
-    return session.phase.turn if isinstance(session.phase, Starting | Working | Stopping) else None
+    return session.phase.turn if isinstance(session.phase, Live) else None

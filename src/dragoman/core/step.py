@@ -5,6 +5,7 @@
     by_program.py  what a program does with a session of its own
     turns.py       the life of a turn: it begins, is steered, is ended, settles
     running.py     news of the run under way
+    shipping.py    the agent is done: its work is looked at and delivered, then people read the answer
     answering.py   what OpenCode asks of people
     refusing.py    what people may not do: decided before, told here
 
@@ -13,9 +14,10 @@ session and effects to perform. Nothing here waits, reads a clock or calls anybo
 
 A turn is one prompt and whatever steers it, until the one final activity. It runs through
 
-    Resting → Starting → Working → Resting          answered, or failed
-                  ↘          ↘
-                   Stopping ←──                       → Resting (or Closed) once the abort is confirmed or overdue
+    Resting → Starting → Working → Resting             answered without a change, or failed
+                  ↘          ↘  ↘
+                   Stopping ←── ← Shipping             → Resting once the work is delivered, or the time for that is over
+                                                       → Resting (or Closed) once the abort is confirmed or overdue
 
 Three rules carry the rest:
 1. Events of a run name it; when the session has left that run they change nothing. So late news is harmless.
@@ -44,6 +46,7 @@ from dragoman.core.closing import close, keep_time, on_operator
 from dragoman.core.draft import Draft
 from dragoman.core.events import (
     CompletionRequested,
+    Delivered,
     ErrorCounted,
     Event,
     Issue,
@@ -63,7 +66,19 @@ from dragoman.core.events import (
 from dragoman.core.limits import Rules
 from dragoman.core.refusing import on_refused
 from dragoman.core.running import on_run
-from dragoman.core.session import Closed, Resting, Session, Starting, Step, Stopping, Working, live_turn, profile
+from dragoman.core.session import (
+    Closed,
+    Resting,
+    Session,
+    Shipping,
+    Starting,
+    Step,
+    Stopping,
+    Working,
+    live_turn,
+    profile,
+)
+from dragoman.core.shipping import link_work
 from dragoman.core.taking_up import wants_session
 from dragoman.core.turns import (
     abort,
@@ -106,6 +121,8 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             on_operator(draft, event)
         case SessionMade() | ThreadLinked() | ErrorCounted():
             on_library(draft, event)
+        case Delivered(pull_request=url):
+            link_work(draft, url)
         case _:
             turn = live_turn(session)
             if turn is not None and turn.run == event.run:
@@ -143,11 +160,14 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
             draft.enter(replace(phase, dropped=phase.dropped + 1))  # the final says so
         case Stopping():
             draft.change(queued=(*draft.session.queued, prompt))
-        case Starting() | Working() if late:
+        case Starting() | Working() | Shipping() if late:
             draft.tell(wording.WRITTEN_BEFORE_STOP)
+        case Shipping():
+            draft.change(queued=(*draft.session.queued, prompt))
+            draft.tell(wording.QUEUED_WHILE_SHIPPING)
         case Working(asks=asks) if asks and not wants_to_wait(prompt):
             remember_prompt(draft, prompt)
-            answer_ask(draft, phase, prompt.text)
+            answer_ask(draft, phase, prompt)
         case Starting() | Working():
             on_prompt_while_busy(draft, phase, prompt)
         case _:
@@ -180,7 +200,7 @@ def on_stop(draft: Draft, event: StopRequested) -> None:
             refuse(draft, wording.NOTHING_RUNNING)
         case Stopping():
             draft.enter(replace(phase, by="person", dropped=phase.dropped + drop_late(draft)))
-        case Starting() | Working():
+        case Starting() | Working() | Shipping():
             abort(draft, "person", dropped=drop_late(draft))
         case _:
             assert_never(phase)

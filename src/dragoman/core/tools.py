@@ -87,6 +87,16 @@ TABLE: Mapping[str, Row | None] = {
 }
 
 
+_READS_ONLY = frozenset(
+    {"read", "glob", "grep", "list", "webfetch", "websearch", "skill", "todowrite", "todoread", "question"}
+)
+
+
+def may_change_files(tool: Tool) -> bool:
+    """Whether a call of it can have changed the workspace; a tool that we do not know can."""
+    return tool.name not in _READS_ONLY
+
+
 def show(tool: Tool, directory: str, *, running: bool, failed: bool = False) -> Action | None:
     """The action that people read for a tool call; None when they see it elsewhere.
 

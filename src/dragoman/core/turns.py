@@ -11,7 +11,8 @@ from dragoman.core.activities import Failure, Final, Response, Thought
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
 from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue
-from dragoman.core.session import Closed, Message, Resting, Starting, Stopping, Turn, Working, profile
+from dragoman.core.limits import NEARLY
+from dragoman.core.session import Closed, Message, Resting, Shipping, Starting, Stopping, Turn, Working, profile
 from dragoman.core.taking_up import answered_at_once, first_words, is_undecided, keep_what_was_wanted, take_up
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.translate import closed_plan
@@ -32,7 +33,8 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
     first, announced = first_words(draft, prompt)
     number = session.turns + 1
     run = run_id(session.id, number)
-    starting = Starting(turn=Turn(run=run, number=number), prompt=prompt, announced=announced)
+    turn = Turn(run=run, number=number, begun_at=draft.now)
+    starting = Starting(turn=turn, prompt=prompt, announced=announced)
     draft.change(turns=number, phase=starting)
     draft.post("begin", Thought(body=first))
     remember_prompt(draft, prompt)
@@ -94,6 +96,19 @@ def refuse(draft: Draft, words: str) -> None:
     draft.close(number, Response(body=words))
 
 
+def on_heartbeat(draft: Draft) -> None:
+    """A live turn never falls silent for half an hour; while a question is open, people are to speak."""
+    turn = draft.turn
+    every = draft.rules.heartbeat_s
+    silent = draft.now - draft.session.posted_at
+    if draft.asking:
+        silent = 0.0
+    elif silent >= every * NEARLY:
+        draft.tell(wording.heartbeat(silent, turn.waiting))
+        silent = 0.0
+    draft.remind(HeartbeatDue(run=turn.run), every - max(silent, 0.0))
+
+
 # ── its end ──────────────────────────────────────────────────────────────
 def give_up(draft: Draft, reason: str) -> None:
     """End the run ourselves, for a reason that the final activity states.
@@ -105,13 +120,15 @@ def give_up(draft: Draft, reason: str) -> None:
 
 
 def abort(draft: Draft, by: Literal["person", "withdrawn", "service"], dropped: int = 0) -> None:
-    """Leave Starting or Working for Stopping. After a person's Stop nothing is shown but the end."""
+    """Leave Starting, Working or Shipping for Stopping. After a person's Stop nothing is shown but the end."""
     phase = draft.live
     if isinstance(phase, Starting):
         keep_what_was_wanted(draft, phase)
     if isinstance(phase, Working) and by != "person":
         draft.enter(replace(phase, asks=()))
         draft.release()
+    if isinstance(phase, Shipping):
+        dropped += phase.dropped
     turn = replace(draft.turn, held=())
     draft.enter(Stopping(turn=turn, by=by, dropped=dropped))
     draft.do(AbortRun(run=turn.run, thread=draft.session.thread, directory=draft.directory or None))

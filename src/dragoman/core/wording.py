@@ -51,6 +51,14 @@ GUIDE = (
 DECLINED = "I stopped here because the request was declined. Tell me how to go on."
 
 
+SOMEBODY = "somebody"
+PULL_REQUEST = "Pull request"
+QUEUED_WHILE_SHIPPING = "Queued: I am handing in the finished work; I start on this right after."
+NUDGED = "Some changes are not committed yet, so I asked the agent to commit what belongs to the work."
+SHIPPING_OVERDUE = (
+    "⚠️ Handing in the work has taken too long, so I do not keep you waiting. The work is kept, and I go on trying to "
+    "push it and to open the pull request."
+)
 UNASKABLE = (
     "The agent had a question for you, but Linear did not take it, so I ended the run; the log has the details. "
     "Work done so far is kept. Write to me to go on."
@@ -69,6 +77,14 @@ def unshowable(session: str) -> str:
 def broke_on_our_side(run: str) -> str:
     """A bug of ours ended the turn."""
     return f"Something broke on my side, so I could not go on; the log has `run={run}`. Write to me to try again."
+
+
+def broke_while_shipping(run: str) -> str:
+    """A bug of ours kept the work from being delivered."""
+    return (
+        f"⚠️ Something broke on my side while I handed in the work; the log has `run={run}`. The work is kept. "
+        "Write to me to try again."
+    )
 
 
 def session_started(issue: Issue | None, prompt: Prompt) -> str:

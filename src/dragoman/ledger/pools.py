@@ -11,20 +11,25 @@ from dragoman.core.effects import (
     BeginIssue,
     DisposeInstance,
     Effect,
+    InspectWork,
+    LinkWork,
+    NudgeAgent,
     Post,
     ReadIssue,
     Remind,
     ResumeRun,
+    ShipLater,
+    ShipWork,
     ShowPlan,
     StartRun,
     SteerRun,
 )
 from dragoman.record import Record
 
-Pool = Literal["linear", "start", "agent", "abort", "timers", "system"]
+Pool = Literal["linear", "start", "agent", "abort", "desk", "ship", "timers", "system"]
 
 # Effects of these pools carry the host of their session and are claimed by that host alone.
-HOST_POOLS: frozenset[Pool] = frozenset({"start", "agent", "abort"})
+HOST_POOLS: frozenset[Pool] = frozenset({"start", "agent", "abort", "desk", "ship"})
 
 # In the `host` column: whichever host comes first.
 ANY_HOST = ""
@@ -44,12 +49,16 @@ class Job(Record):
 def pool_of(effect: Effect) -> Pool:
     """The workers that perform this effect."""
     match effect:
-        case Post() | ShowPlan() | ReadIssue() | BeginIssue():
+        case Post() | ShowPlan() | ReadIssue() | BeginIssue() | LinkWork():
             return "linear"
         case StartRun():
             return "start"  # it may wait minutes for git; what is said to a running agent must not wait for that
-        case SteerRun() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
+        case SteerRun() | NudgeAgent() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():
             return "agent"
+        case InspectWork():
+            return "desk"
+        case ShipWork() | ShipLater():
+            return "ship"  # minutes of verifying; a turn that changed nothing must not wait behind it
         case AbortRun():
             return "abort"
         case Remind():

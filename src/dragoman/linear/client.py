@@ -119,6 +119,10 @@ class Linear:
         except DuplicateWrite:
             return
 
+    async def attach(self, issue: IssueId, url: str, title: str) -> None:
+        """Show a link among an issue's attachments; Linear keeps one of a URL, so it may be repeated. Raises LinearError."""
+        _check_success(await self._ask("AttachmentLink", {"issue": issue, "url": url, "title": title}, Priority.PLAN))
+
     async def begin_issue(self, issue: IssueId, *, start: bool, delegate: bool) -> Issue | None:
         """Move an issue that has not begun to its team's first started state, and become its delegate if it has none.
 

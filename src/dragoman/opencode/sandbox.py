@@ -100,6 +100,22 @@ def outer(bwrap: str, rooms: Rooms, command: Sequence[str]) -> list[str]:
     return [*arguments, "--chdir", str(rooms.workspaces), "--", *command]
 
 
+def confined(bwrap: str, rooms: Rooms, folder: Path, *, network: bool) -> list[str]:
+    """The beginning of a command line of ours about files that an agent has written: git in a workspace, its tests.
+
+    What follows sees no more than the agent's own commands, and of all folders only `folder` is writable. It ends with
+    us, and keeps the environment that it is given.
+    """
+    arguments = [bwrap, *_NAMESPACES, "--die-with-parent", "--new-session", "--ro-bind", "/", "/"]
+    arguments += ["--dev", "/dev", "--proc", "/proc", *_inner_for_root(), "--tmpfs", "/run", *_FRESH_TMP]
+    arguments += [] if network else ["--unshare-net"]
+    for resolver in _RESOLVERS:
+        arguments += ["--ro-bind-try", resolver, resolver]
+    hidden = (*rooms.hidden, *_homes(), rooms.home, rooms.settings, rooms.workspaces)
+    arguments += _rooms(hidden=hidden, readable=(*rooms.needed, *_tools()), writable=(folder,))
+    return [*arguments, "--chdir", str(folder), "--"]
+
+
 def shell_script(bwrap: str, rooms: Rooms, identity: tuple[str, str], path: str) -> str:
     """The wrapper that OpenCode takes for its shell: called as `sh -c COMMAND` in the directory of the command.
 

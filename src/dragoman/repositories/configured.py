@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
+from urllib.parse import urlsplit
 
 from dragoman.errors import ConfigurationError
 from dragoman.record import Record
 from dragoman.repositories.git import mask_urls
 from dragoman.repositories.naming import is_branch_name
 from dragoman.repositories.remote import read_url
+
+VERIFY_MOST_S = 86_400
+_FULL_NAME = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 
 
 class Repository(Record):
@@ -19,12 +25,21 @@ class Repository(Record):
     url          anything git can fetch from: https, ssh, file, a local path. May hold a credential
     default      used when nothing else names a repository; a single one is the default by itself
     base_branch  the branch that work starts from; None: the default branch of the remote
+    forge        where pull requests are opened: "github", or "none" for a remote that gets the branch alone;
+                 empty: by the host of the url
+    verify       commands that we run on the finished work, in a clean clone and inside the sandbox
+    verify_red   for a bug fix, run the new tests on the base as well: they should fail there
+    verify_s     how long all of `verify` may take; seconds
     """
 
     name: str
     url: str
     default: bool = False
     base_branch: str | None = None
+    forge: Literal["", "github", "none"] = ""
+    verify: tuple[str, ...] = ()
+    verify_red: bool = False
+    verify_s: float = 600.0
 
     def __repr__(self) -> str:
         return f"Repository(name={self.name!r}, url={mask_urls(self.url)!r}, default={self.default})"
@@ -45,12 +60,47 @@ def problems_of(repositories: Sequence[Repository]) -> list[str]:
             read_url(repository.url)
         except ValueError as error:
             problems.append(f"{where}: {error}")
+        if repository.forge == "github" and not _FULL_NAME.fullmatch(repository.name):
+            problems.append(f"{where}: GitHub knows repositories as owner/repo; give it that name")
+        if any(not command.strip() for command in repository.verify):
+            problems.append(f'{where}: verify holds an empty command. Example: verify = ["make test"]')
+        if repository.verify_red and not repository.verify:
+            problems.append(f'{where}: verify_red needs verify. Example: verify = ["make test"]')
+        if not 1 <= repository.verify_s <= VERIFY_MOST_S:
+            problems.append(
+                f"{where}: verify_s must lie between 1 and {VERIFY_MOST_S} (seconds). Example: verify_s = 600"
+            )
         if repository.base_branch is not None and not is_branch_name(repository.base_branch):
             problems.append(f"{where}: base_branch {repository.base_branch!r} is no name for a branch")
     if sum(repository.default for repository in repositories) > 1:
         names = ", ".join(repository.name for repository in repositories if repository.default)
         problems.append(f"[[repositories]]: several have default = true ({names}); leave it at one")
     return problems
+
+
+def forge_of(repository: Repository, api_url: str) -> Literal["github", "none"]:
+    """Where its pull requests are opened; by the host of its url unless it is said.
+
+    api_url  GITHUB_API_URL: its host is GitHub's, too
+    """
+    if repository.forge:
+        return repository.forge
+    if not _FULL_NAME.fullmatch(repository.name):
+        return "none"
+    host = _host(repository.url)
+    api = _host(api_url)
+    return "github" if host and host in {"github.com", api, api.removeprefix("api.")} else "none"
+
+
+def _host(url: str) -> str:
+    """The host of a URL, also of `git@host:path`; empty for a path."""
+    if "://" in url:
+        try:
+            return (urlsplit(url).hostname or "").lower()
+        except ValueError:
+            return ""
+    before, colon, _ = url.partition(":")
+    return before.rpartition("@")[2].lower() if colon and "/" not in before else ""
 
 
 def choose_default(repositories: Sequence[Repository]) -> Repository:

@@ -63,6 +63,7 @@ async def git(
     ok_codes: Sequence[int] = (0,),
     keep_open: Sequence[int] = (),
     stdin: int = asyncio.subprocess.DEVNULL,
+    within: Sequence[str] = (),
 ) -> bytes:
     """Run git in `cwd` and give what it printed.
 
@@ -71,6 +72,7 @@ async def git(
     env_extra   added to the environment; values whose name has PASSWORD in it are masked in errors
     keep_open   descriptors that git inherits: a file lock stays held until git has ended, even if we are killed
     stdin       an open file that git reads; nothing by default
+    within      the beginning of a command line that holds git in, for a directory whose configuration is not ours
     Raises      GitError; `retryable` says whether the same command may succeed later
     """
     extra = dict(env_extra or {})
@@ -78,6 +80,7 @@ async def git(
     verb = _verb(args)
     starting = asyncio.create_task(
         asyncio.create_subprocess_exec(
+            *within,
             "git",
             *settings,
             *args,

@@ -87,6 +87,16 @@ def _ref_part(session: SessionId) -> str:
     return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def shipped_ref(session: SessionId) -> str:
+    """The ref in the trusted repository that says how much of a session's branch was delivered."""
+    return session_ref(session).replace("/session/", "/shipped/")
+
+
+def pushed_ref(session: SessionId) -> str:
+    """The ref in the trusted repository that says what the remote took from us: only that may be overwritten there."""
+    return session_ref(session).replace("/session/", "/pushed/")
+
+
 def is_branch_name(name: str) -> bool:
     """Whether a branch may be called so; stricter than git, never laxer."""
     return (

@@ -42,6 +42,10 @@ class Remote(Record):
     def __repr__(self) -> str:
         return f"Remote({self.url!r})"
 
+    def takes_token(self) -> bool:
+        """Whether it is spoken to over HTTP, where a token opens it."""
+        return self.url.startswith(("http://", "https://"))
+
     def environment(self) -> dict[str, str]:
         """What git needs in its environment to fetch from here."""
         if self.kind == "local":

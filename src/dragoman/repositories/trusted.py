@@ -11,16 +11,21 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dragoman.errors import GitError, Refusal
+from msgspec.structs import replace
+
+from dragoman.errors import ForgeError, GitError, Refusal
 from dragoman.record import Record
 from dragoman.repositories.git import git
 from dragoman.repositories.locks import Deadline, file_lock
-from dragoman.repositories.naming import trusted_path
+from dragoman.repositories.naming import is_branch_name, trusted_path
 from dragoman.repositories.remote import read_url
+
+Token = Callable[[], Awaitable[str]]  # raises ForgeError
 
 _ORIGIN = "refs/remotes/origin/"
 _DEFAULT = "refs/dragoman/default"
@@ -40,19 +45,23 @@ class Refreshed(Record):
 class TrustedRepository:
     """One repository's copy, at `path`. Any number of these may be made for the same one, in any number of processes."""
 
-    def __init__(self, root: Path, name: str, url: str, *, base_branch: str | None = None) -> None:
+    def __init__(
+        self, root: Path, name: str, url: str, *, base_branch: str | None = None, token: Token | None = None
+    ) -> None:
         """Name it; nothing is touched yet.
 
         root         the folder of all trusted repositories, hidden from agents, on one file system with the workspaces
         name         the repository's name, "owner/repo"
         url          where it comes from; see `Repository.url`
         base_branch  used instead of the remote's own default branch
+        token        gives what opens the remote, for a URL over HTTP that holds no credential of its own
         Raises       Refusal when the url cannot be used
         """
         self.root = root.absolute()
         self.name = name
         self.path = trusted_path(self.root, name)
         self._base_branch = base_branch
+        self._token = token
         try:
             self._remote = read_url(url)
         except ValueError as error:
@@ -115,20 +124,69 @@ class TrustedRepository:
         """The commit that the remote's branch pointed to at the last refresh."""
         return await self.resolve(_ORIGIN + branch, deadline_s=deadline_s)
 
+    async def remote_tip(self, branch: str, *, deadline_s: float = 60.0) -> str | None:
+        """The commit that the remote's branch points to now; None when there is no such branch. Raises GitError."""
+        deadline = Deadline(deadline_s)
+        told = await git(
+            "ls-remote", "--", self._remote.url, f"refs/heads/{branch}",
+            cwd=self.path, deadline_s=deadline.left(), env_extra=await self._environment(),
+        )  # fmt: skip
+        return told.decode().partition("\t")[0].strip() or None
+
+    async def push(self, commit: str, branch: str, *, expected: str | None, deadline_s: float = 120.0) -> None:
+        """Point the remote's branch to `commit`, if it is still at `expected` (None: not there).
+
+        Raises  ValueError for the branch that work starts from, which is never pushed to; GitError
+        """
+        if branch == self.default_branch() or not is_branch_name(branch):
+            raise ValueError(f"{branch!r} is not pushed to")
+        await git(
+            "push", "--quiet", "--no-follow-tags", "--recurse-submodules=no",
+            f"--force-with-lease=refs/heads/{branch}:{expected or ''}",
+            "--", self._remote.url, f"+{commit}:refs/heads/{branch}",
+            cwd=self.path, deadline_s=deadline_s, env_extra=await self._environment(),
+        )  # fmt: skip
+
+    async def keep(self, ref: str, commit: str, *, deadline_s: float = 30.0) -> None:
+        """Point a ref of ours to a commit that is here."""
+        if not ref.startswith("refs/dragoman/"):
+            raise ValueError(f"{ref!r} is not a ref of ours")
+        await git("update-ref", ref, commit, cwd=self.path, deadline_s=deadline_s)
+
+    async def contains(self, later: str, earlier: str, *, deadline_s: float = 30.0) -> bool:
+        """Whether `earlier` is `later` or lies in its history; False for a commit that is not here."""
+        if await self.resolve(earlier) is None:
+            return False
+        base = await git(
+            "rev-list", "--max-count=1", earlier, f"^{later}", cwd=self.path, deadline_s=deadline_s
+        )  # fmt: skip
+        return not base.strip()
+
+    async def _environment(self) -> dict[str, str]:
+        """What git needs to speak to the remote; the token among it, when the forge gives one."""
+        remote = self._remote
+        if self._token is not None and not remote.password and remote.takes_token():
+            try:
+                remote = replace(remote, user="x-access-token", password=await self._token())
+            except ForgeError as error:
+                raise GitError(str(error), retryable=error.retryable) from error
+        return remote.environment()
+
     async def _fetch(self, deadline: Deadline) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with file_lock(self.path.with_suffix(".lock"), deadline) as lock:
             await self._make(deadline, lock)
             self._remove_stale_locks()
+            environment = await self._environment()
             # First what the remote calls its default: a remote that is down is known at once.
             told = await git(
                 "ls-remote", "--symref", "--", self._remote.url, "HEAD",
-                cwd=self.path, deadline_s=deadline.left(), env_extra=self._remote.environment(), keep_open=(lock,),
+                cwd=self.path, deadline_s=deadline.left(), env_extra=environment, keep_open=(lock,),
             )  # fmt: skip
             await git(
                 "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
                 "--", self._remote.url, f"+refs/heads/*:{_ORIGIN}*",
-                cwd=self.path, deadline_s=deadline.left(), env_extra=self._remote.environment(), keep_open=(lock,),
+                cwd=self.path, deadline_s=deadline.left(), env_extra=environment, keep_open=(lock,),
             )  # fmt: skip
             branch = await self._choose_branch(_symref(told.decode("utf-8", "replace")), deadline)
             await git("symbolic-ref", _DEFAULT, _ORIGIN + branch, cwd=self.path, deadline_s=deadline.left())

@@ -29,14 +29,14 @@ from dragoman.repositories.naming import is_branch_name, session_file, workspace
 from dragoman.repositories.trusted import TrustedRepository
 
 # Commits of the agent carry this; people see them in the history of the branch.
-_AGENT_NAME = "OpenCode via Dragoman"
+AGENT_NAME = "OpenCode via Dragoman"
 
 # What `git push` by the agent answers with: "fatal: '…' does not appear to be a git repository".
 _ORIGIN_URL = "pushing-is-done-by-dragoman-after-the-turn"
 
 _LOCAL_CONFIG = f"""\
 [user]
-\tname = {_AGENT_NAME}
+\tname = {AGENT_NAME}
 \temail = {IDENTITY_EMAIL}
 [remote "origin"]
 \turl = {_ORIGIN_URL}
@@ -117,6 +117,15 @@ async def ensure_workspace(
         write_record(places.record, workspace)
         move_into_place(places)
         return workspace
+
+
+def recorded_base(trusted: TrustedRepository, session: SessionId) -> str | None:
+    """The commit that the branch of a session's workspace began at; None when none was made here."""
+    record = trusted.root / ASIDE / trusted.path.stem / f"{session_file(session)}.json"
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=Workspace).base_commit
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 async def save_branch(
@@ -223,13 +232,14 @@ async def _start(trusted: TrustedRepository, base: str | None, start_from: str |
 
 
 async def make_private(
-    fresh: Path, trusted: TrustedRepository, commits: Sequence[str], deadline: Deadline, lock: int
+    fresh: Path, trusted: TrustedRepository, commits: Sequence[str], deadline: Deadline, lock: int | None = None
 ) -> None:
     """Make a repository that holds the remote's branches and `commits`, and nothing that leads back to ours."""
+    held = () if lock is None else (lock,)
     # An empty template: no sample hooks, no info/exclude of this machine.
     await git(
         "init", "--quiet", "--template=", "--", str(fresh),
-        cwd=trusted.root, deadline_s=deadline.left(), keep_open=(lock,),
+        cwd=trusted.root, deadline_s=deadline.left(), keep_open=held,
     )  # fmt: skip
     with (fresh / ".git" / "config").open("a", encoding="utf-8") as config:
         config.write(_LOCAL_CONFIG)
@@ -239,7 +249,7 @@ async def make_private(
         "-c", "fetch.unpackLimit=1",
         "fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules",
         "--", str(trusted.path), "+refs/remotes/origin/*:refs/remotes/origin/*", *commits,
-        cwd=fresh, deadline_s=deadline.left(), env_extra=LOCAL_ONLY, keep_open=(lock,),
+        cwd=fresh, deadline_s=deadline.left(), env_extra=LOCAL_ONLY, keep_open=held,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dragoman import logs
@@ -15,7 +15,7 @@ from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, choose_default
 from dragoman.repositories.naming import branch_name, session_ref, short_hash, workspace_path
-from dragoman.repositories.trusted import TrustedRepository
+from dragoman.repositories.trusted import Token, TrustedRepository
 from dragoman.repositories.workspaces import ensure_workspace, save_branch
 
 FETCH_S = 120.0
@@ -31,16 +31,24 @@ class Desk:
     """Makes and finds workspaces on this host.
 
     workspaces_dir  writable to agents; trusted_dir is hidden from them
+    token_for       what opens the remote of a repository, beside a credential in its url
     """
 
     def __init__(
-        self, ledger: SqliteLedger, repositories: Sequence[Repository], *, workspaces_dir: Path, trusted_dir: Path
+        self,
+        ledger: SqliteLedger,
+        repositories: Sequence[Repository],
+        *,
+        workspaces_dir: Path,
+        trusted_dir: Path,
+        token_for: Callable[[Repository], Token | None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._workspaces_dir = workspaces_dir
         self._trusted_dir = trusted_dir
         self._repositories: tuple[Repository, ...] = ()
         self._trusted: dict[str, TrustedRepository] = {}
+        self._token_for = token_for
         self.serve(repositories)
         self._held: dict[
             tuple[str, str], SessionId
@@ -51,8 +59,9 @@ class Desk:
         before = {one.name: one for one in self._repositories}
         for one in repositories:
             if before.get(one.name) != one:
-                made = TrustedRepository(self._trusted_dir, one.name, one.url, base_branch=one.base_branch)
-                self._trusted[one.name] = made
+                self._trusted[one.name] = TrustedRepository(
+                    self._trusted_dir, one.name, one.url, base_branch=one.base_branch, token=self._token_for(one)
+                )
         self._repositories = tuple(repositories)
 
     async def workspace(self, session: Session) -> tuple[Workspace, tuple[str, ...]]:
@@ -60,7 +69,7 @@ class Desk:
 
         Raises  GitError when the repository cannot be fetched and there is no older copy; Refusal
         """
-        repository = self._repository(session)
+        repository = self.repository(session)
         trusted = self._trusted[repository.name]
         known = session.workspace
         if known is not None and _is_there(known):
@@ -95,7 +104,7 @@ class Desk:
         """The directory of a workspace that was made for a session which has not heard of it; None when there is none."""
         issue_key = session.issue.key if session.issue else None
         owner = _of_answer(session.id) if profile(session) == "answer" else session.id
-        place = workspace_path(self._workspaces_dir.absolute(), self._repository(session).name, owner, issue_key)
+        place = workspace_path(self._workspaces_dir.absolute(), self.repository(session).name, owner, issue_key)
         return str(place) if place.is_dir() else None
 
     async def discard(self, session: Session, directory: str) -> None:
@@ -105,7 +114,12 @@ class Desk:
         if place.parent.parent == self._workspaces_dir.absolute() and place.name.endswith(f"-{name}"):
             await asyncio.to_thread(_remove, place)
 
-    def _repository(self, session: Session) -> Repository:
+    def trusted(self, session: Session) -> TrustedRepository:
+        """Our copy of the repository that a session works in."""
+        return self._trusted[self.repository(session).name]
+
+    def repository(self, session: Session) -> Repository:
+        """The repository that a session works in, or would."""
         if session.workspace is not None:
             for one in self._repositories:
                 if one.name == session.workspace.repository:

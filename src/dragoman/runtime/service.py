@@ -26,7 +26,10 @@ from dragoman.opencode.sandbox import database_places, folder_places
 from dragoman.opencode.server import ManagedServer
 from dragoman.opencode.settings import read_operator_configuration
 from dragoman.projection.store import RedisStore
+from dragoman.repositories.forge import Forge
+from dragoman.repositories.github_token import AppToken, GivenToken
 from dragoman.runtime.agent_host import AttachedServer, TendedServer
+from dragoman.runtime.confinement import confinement, verify_environment
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.directory import Directory
 from dragoman.runtime.engine import Engine
@@ -36,6 +39,7 @@ from dragoman.runtime.links import Links
 from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
+from dragoman.runtime.performers.delivery import Delivery
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.start_gate import StartGate
@@ -48,7 +52,16 @@ BEAT_S = 10.0
 STOP_S = 2.5  # for what is under way
 OPENCODE_S = 3.5  # for OpenCode to end
 PARTS_S = 0.5  # for our own parts to end
-_SIZES: dict[Pool, int] = {"linear": 32, "start": 8, "agent": 16, "abort": 16, "timers": 8, "system": 1}
+_SIZES: dict[Pool, int] = {
+    "linear": 32,
+    "start": 8,
+    "agent": 16,
+    "abort": 16,
+    "desk": 8,
+    "ship": 4,
+    "timers": 8,
+    "system": 1,
+}
 _log = logs.get("service")
 
 
@@ -108,11 +121,13 @@ class Service:
         self.links = Links(settings.public_url, data / "link.key")
         self.tenant = Tenant(self.linear, self.ledger)
         self.directory = Directory(self.linear)
+        forge = _forge(settings)
         self.desk = Desk(
             self.ledger,
             settings.repositories,
             workspaces_dir=data / "workspaces",
             trusted_dir=data / "repositories",
+            token_for=forge.token_for,
         )
         self.engine.listen(self.desk.told)
         self.engine.listen(self._stopwatch.told)
@@ -129,11 +144,17 @@ class Service:
             is_ours=self.tenant.is_ours,
         )
         self._start_gate = StartGate(self.engine, self.agent_host, settings.max_concurrent_sessions)
+        confine = await confinement(
+            data, _hidden(settings), off=settings.sandbox == "off", attached=bool(settings.opencode_url)
+        )
+        delivery = Delivery(self.engine, self.desk, forge, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,
             "start": self._agent.perform,
             "agent": self._agent.perform,
             "abort": self._agent.perform,
+            "desk": delivery.perform,
+            "ship": delivery.perform,
             "timers": self._timer,
             "system": self._job,
         }
@@ -281,7 +302,6 @@ class Service:
                 "set OPENCODE_BIN to the program, or OPENCODE_SESSION_API_URL to a running server."
             )
         config = read_operator_configuration(Path(settings.opencode_config) if settings.opencode_config else None)
-        ledger = settings.ledger_url.partition(":///")[2]
         server = ManagedServer(
             Path(binary),
             settings.data_dir,
@@ -289,11 +309,7 @@ class Service:
             config=config,
             model=settings.opencode_model or None,
             pass_on=settings.pass_env,
-            hidden=(
-                *settings.private_files,
-                *(place for folder in settings.secret_folders for place in folder_places(folder)),
-                *(database_places(Path(ledger).absolute()) if ledger else ()),
-            ),
+            hidden=_hidden(settings),
             sandboxing="off" if settings.sandbox == "off" else "auto",
         )
         return TendedServer(server, self._busy, keep=self._keep_opencode)
@@ -345,6 +361,26 @@ class Service:
             removed += batch
         _log.info("cleanup.done", timed_out=timed_out, removed=removed)
         raise Recurs(self._cleanup_s)
+
+
+def _hidden(settings: Settings) -> tuple[Path, ...]:
+    """What no agent may see beside the data folder."""
+    ledger = settings.ledger_url.partition(":///")[2]
+    return (
+        *settings.private_files,
+        *(place for folder in settings.secret_folders for place in folder_places(folder)),
+        *(database_places(Path(ledger).absolute()) if ledger else ()),
+    )
+
+
+def _forge(settings: Settings) -> Forge:
+    """What opens GitHub, if anything is set that does."""
+    api_url, given = settings.github_api_url, settings.github_token
+    if given:
+        return Forge(api_url, GivenToken(given).token)
+    if settings.github_app_id:
+        return Forge(api_url, AppToken(api_url, settings.github_app_id, Path(settings.github_app_key_file)).token)
+    return Forge(api_url)
 
 
 def _make_folders(data: Path) -> None:

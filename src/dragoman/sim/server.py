@@ -21,6 +21,8 @@ from dragoman.sim.agent import Agent
 from dragoman.sim.asgi import Receive, Scope, Send, TooLarge, header, read_body, send_json, send_whole, start
 from dragoman.sim.control import control_routes
 from dragoman.sim.faults import Cut, Faults
+from dragoman.sim.forge import PREFIX as FORGE_PREFIX
+from dragoman.sim.forge import Forge
 from dragoman.sim.graphql import GraphQL
 from dragoman.sim.hooks import Hooks
 from dragoman.sim.model import Model
@@ -51,6 +53,7 @@ class Simulator:
     requests_per_hour, points_per_hour   rate limits
     retry_scale     factor on the webhook retry schedule of 1 min, 1 h, 6 h
     story           the scripted model's story for texts without a tag
+    forge           a pretend GitHub to serve as well, see forge.py
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Simulator:
         points_per_hour: int = POINTS_PER_HOUR,
         retry_scale: float = 1.0,
         story: str = "default",
+        forge: Forge | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self.secret = secret or secrets.token_urlsafe(24)
@@ -87,6 +91,7 @@ class Simulator:
         self.hooks = Hooks(self.world, url=webhook_url, secret=self.secret, clock=clock, time_scale=retry_scale)
         self.model = Model(clock=clock, default=story)
         self.port = port
+        self.forge = forge
         self._page = Page(self)
         self._starlette = Starlette(routes=[*control_routes(self), *self._page.routes()])
         self._server: Server | None = None
@@ -142,6 +147,8 @@ class Simulator:
             self._serving = asyncio.create_task(self._server.serve())
             if await _answers(self.port, self._serving):
                 self._threads = threads.foreign() - before
+                if self.forge is not None:
+                    self.forge.url = self.url
                 return self
         await self.hooks.close()
         raise OSError(f"the simulator could not listen on {self.url}")
@@ -152,6 +159,8 @@ class Simulator:
     async def close(self) -> None:
         """End everything: open streams, hanging requests, pauses of the model, retries of webhooks, the server."""
         self.faults.clear()
+        if self.forge is not None:
+            self.forge.orders.clear()
         self.model.close()
         self._page.close()
         await self.hooks.close()
@@ -183,6 +192,8 @@ class Simulator:
                 await self._token(scope, receive, send)
             elif path.startswith(store.PREFIX):
                 await self.store.serve(scope, receive, send)
+            elif self.forge is not None and path.startswith(FORGE_PREFIX):
+                await self.forge.serve(scope, receive, send)
             elif path.startswith("/v1/"):
                 await self.model.serve(scope, receive, send)
             elif not self._from_here(scope):

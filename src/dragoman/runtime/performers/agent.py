@@ -16,6 +16,7 @@ from dragoman.core.effects import (
     AnswerPermission,
     AnswerQuestion,
     DisposeInstance,
+    NudgeAgent,
     ResumeRun,
     StartRun,
     SteerRun,
@@ -76,7 +77,7 @@ class AgentWork:
         match effect:
             case StartRun():
                 return await self._starts.start(effect, claimed)
-            case SteerRun():
+            case SteerRun() | NudgeAgent():
                 return await self._steer(effect, claimed)
             case ResumeRun():
                 return await self._resume(effect, claimed)
@@ -90,7 +91,7 @@ class AgentWork:
                 raise TypeError(f"not for an agent: {effect!r}")
 
     # ── a run goes on ────────────────────────────────────────────────────
-    async def _steer(self, effect: SteerRun, claimed: Claimed) -> Event | None:
+    async def _steer(self, effect: SteerRun | NudgeAgent, claimed: Claimed) -> Event | None:
         session = await self._fence.session_in(effect.run)
         if session is None:
             await self._end_left_run(effect, again=claimed.attempts > 1)
@@ -98,6 +99,9 @@ class AgentWork:
         if session.thread is None or session.workspace is None:
             return None
         client = await self._fence.client(effect.run)
+        if isinstance(effect, NudgeAgent):
+            text = prompts.nudge(effect.left)
+            return await self._give(client, session, effect.run, effect.message, effect.part, text)
         files, missing = await self._attachments.of(effect.prompt)
         text = "\n\n".join((prompts.follow_up(effect.prompt), *missing))
         return await self._give(client, session, effect.run, effect.message, effect.part, text, files=files)
@@ -158,6 +162,8 @@ class AgentWork:
         """The text of a message that OpenCode lost: made again from the effect that first carried it."""
         ledger = self._engine.ledger
         for effect in await ledger.read(read.effects_of, session.id):
+            if isinstance(effect, NudgeAgent) and effect.message == message:
+                return prompts.nudge(effect.left)
             if isinstance(effect, StartRun | SteerRun) and effect.message == message:
                 if isinstance(effect, StartRun) and session.workspace is not None and session.runs == 1:
                     return await first_text(ledger, session, effect.prompt, session.workspace)
@@ -206,7 +212,7 @@ class AgentWork:
             raise Postponed(detail, event=told)
         return told
 
-    async def _end_left_run(self, effect: SteerRun | ResumeRun, *, again: bool) -> None:
+    async def _end_left_run(self, effect: SteerRun | NudgeAgent | ResumeRun, *, again: bool) -> None:
         """The session has left the run: what an earlier, cut off attempt may have given to OpenCode is stopped."""
         session = await self._engine.session(session_of(effect.run))
         if session is None or not again or session.thread is None or session.workspace is None:

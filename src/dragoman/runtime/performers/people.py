@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import wording
 from dragoman.core.activities import Final, Thought
-from dragoman.core.effects import BeginIssue, Post, ReadIssue, ShowPlan
+from dragoman.core.effects import BeginIssue, LinkWork, Post, ReadIssue, ShowPlan
 from dragoman.core.events import Event, IssueRead
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId
@@ -64,6 +64,10 @@ class People:
                 return await self._read_issue(effect)
             case BeginIssue():
                 await self._begin_issue(session, effect)
+            case LinkWork(url=url, issue=issue):
+                await self._linear.add_links(session, [Link(label=wording.PULL_REQUEST, url=url)])
+                if issue is not None:
+                    await self._linear.attach(issue.id, url, wording.PULL_REQUEST)
             case _:
                 raise TypeError(f"not for people: {effect!r}")
         return None

@@ -1,0 +1,224 @@
+"""The receipt in words: what people read under the agent's answer, and what stands in the pull request.
+
+Everything in it was seen or done by the service. The agent's own words stand above it and cannot pose as it: a line of
+theirs that would open or close a folded section is defused. Where they claim what we did not see, the receipt says so.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dragoman.core.events import Answered, Check, Issue, Receipt
+from dragoman.core.session import Turn
+from dragoman.core.tools import BODY_MOST, bounded, fenced
+from dragoman.core.wording import one_line
+
+SUBJECT_MOST = 72  # characters; git's own habit for the first line of a message
+TITLE_MOST = 200  # characters of a pull request's title; GitHub takes 256
+OUTPUT_SHOWN = 1_200  # characters of what a failed check printed
+_FOLD = re.compile(r"^\s{0,3}\+\+\+")
+_FENCE = re.compile(r"^\s{0,3}(```+|~~~+)")
+_SAYS_TESTED = re.compile(
+    r"\b(tests?|test suite|checks?)\b[^.\n]{0,60}\b(pass(es|ed|ing)?|green|succeed(s|ed)?)\b", re.IGNORECASE
+)
+_SAYS_PUSHED = re.compile(r"\b(pushed|(opened|created|raised) (a|the) (pull|merge) request)\b", re.IGNORECASE)
+_DENIES = re.compile(r"\b(not|no|never|none|cannot|fail\w*|un\w+|without)\b|n't\b", re.IGNORECASE)
+_FIX = re.compile(r"\b(fix(es|ed)?|bugs?|broken|wrong|crash(es|ed)?|regression|defect|fails?|drops?)\b", re.IGNORECASE)
+_FILLER = re.compile(r"^\W*(done|fixed|finished|ok|okay|all done|sure)\W*$", re.IGNORECASE)
+
+
+# ── under the answer ─────────────────────────────────────────────────────
+def told(receipt: Receipt, turn: Turn, answer: Answered, took_s: float) -> str:
+    """What stands under the agent's words: trouble in the open, the pull request, and the rest folded.
+
+    took_s  the turn's duration, 0 when unknown
+    """
+    open_lines = []
+    if receipt.trouble:
+        open_lines.append(f"⚠️ {receipt.trouble}")
+    if receipt.pull_request:
+        open_lines.append(f"**Pull request:** {receipt.pull_request}")
+    elif receipt.pushed:
+        open_lines.append(f"**Branch:** `{receipt.branch}` is pushed. {receipt.compare}".rstrip())
+    open_lines += differences(receipt, answer.text)
+    lines = [*_work(receipt), *_checks(receipt), *_delivery(receipt), *_effort(answer, took_s), *_answers(turn)]
+    return "\n\n".join([*open_lines, "+++ Receipt\n" + "\n".join(lines) + "\n+++"])
+
+
+def joined(words: str, under: str) -> str:
+    """Both in one activity; when it is too long, the agent's words give way."""
+    if not under:
+        return words
+    return f"{bounded(words, max(1_000, BODY_MOST - len(under) - 10))}\n\n{under}"
+
+
+def unfolded(words: str) -> str:
+    """The agent's words without lines that Linear would take for a folded section; code stays as it is."""
+    lines, fence = [], ""
+    for line in words.split("\n"):
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence):
+            fence = ""
+        lines.append(line.replace("+++", "\\+++", 1) if not fence and _FOLD.match(line) else line)
+    return "\n".join(lines)
+
+
+def differences(receipt: Receipt, words: str) -> list[str]:
+    """Where the agent's words and what we saw differ, a sentence each."""
+    found = []
+    if _claims(_SAYS_TESTED, words):
+        ran = [check for check in receipt.checks if not check.on_base]
+        failed = [check for check in ran if check.exit_code != 0]
+        if failed:
+            names = ", ".join(f"`{_inline(check.command)}`" for check in failed)
+            found.append(f"⚠️ The agent says that tests passed. When I ran {names}, it did not pass.")
+        elif not ran:
+            why = receipt.unchecked or "no `verify` commands are set for this repository"
+            found.append(f"⚠️ The agent says that tests passed. I have not seen it: none were run by me ({why}).")
+    if _claims(_SAYS_PUSHED, words) and not receipt.pushed:
+        found.append("⚠️ The agent says that it pushed or opened a pull request. That did not happen.")
+    if receipt.proof == "green":
+        found.append(
+            "⚠️ **Unproven:** the new tests pass without the change as well, so they do not show that it helps."
+        )
+    elif receipt.proof == "no_tests":
+        found.append("⚠️ **Unproven:** no test was added or changed, so nothing shows that the fix helps.")
+    return found
+
+
+def _claims(pattern: re.Pattern[str], words: str) -> bool:
+    """Whether a sentence claims it; one that denies something claims nothing."""
+    return any(pattern.search(part) and not _DENIES.search(part) for part in re.split(r"(?<=[.!?;])\s|\n", words))
+
+
+def _work(receipt: Receipt) -> list[str]:
+    if not receipt.commit_count:
+        none = [f"**Commits:** none of this turn on `{receipt.branch}`"]
+        return [*none, f"- {receipt.left}"] if receipt.left else none
+    stat = f"{_count(receipt.files, 'file')}, +{receipt.added} −{receipt.removed}"
+    lines = [f"**{_count(receipt.commit_count, 'commit')}** on `{receipt.branch}` ({stat})"]
+    lines += [f"- {_code(commit)}" for commit in receipt.commits]
+    if more := receipt.commit_count - len(receipt.commits):
+        lines.append(f"- … and {more} more")
+    if receipt.committed:
+        lines.append(f"- The last one is mine: the agent had left {_count(receipt.committed, 'file')} uncommitted.")
+    if receipt.left:
+        lines.append(f"- {receipt.left}")
+    return lines
+
+
+def _checks(receipt: Receipt) -> list[str]:
+    if not receipt.checks:
+        return [f"**Verified by me:** nothing; {receipt.unchecked}"] if receipt.unchecked else []
+    lines = ["**Verified by me** in a clean clone of the branch:"]
+    for check in (one for one in receipt.checks if not one.on_base):
+        lines.append(f"- {_check(check)}")
+        if check.exit_code != 0 and check.output.strip():
+            lines.append(fenced(bounded(check.output.strip("\n"), OUTPUT_SHOWN)))
+    if on_base := [one for one in receipt.checks if one.on_base]:
+        lines.append("**The new tests without the change** (they should fail):")
+        lines += [f"- {_check(check)}" for check in on_base]
+    return lines
+
+
+def _check(check: Check) -> str:
+    good = check.exit_code == 0
+    sign = "▫️" if check.on_base else "✅" if good else "❌"
+    end = "ended at its deadline" if check.exit_code is None else f"exit code {check.exit_code}"
+    return f"{sign} `{_inline(check.command)}`: {end}, {duration(check.took_s)}"
+
+
+def _delivery(receipt: Receipt) -> list[str]:
+    if receipt.pull_request:
+        return [f"**Pull request:** {receipt.pull_request}"]
+    if receipt.pushed:
+        return [f"**Pushed:** `{receipt.branch}`, for `{receipt.base}`"]
+    return ["**Pushed:** no"]
+
+
+def _effort(answer: Answered, took_s: float) -> list[str]:
+    used = answer.usage
+    parts = [f"**Time:** {duration(took_s)}"] if took_s else []
+    if used.input_tokens or used.output_tokens:
+        parts.append(f"**Tokens:** {used.input_tokens:,} in, {used.output_tokens:,} out")
+        parts.append(f"**Cost:** ${used.cost:.2f}")
+    return [" · ".join(parts)] if parts else []
+
+
+def _answers(turn: Turn) -> list[str]:
+    if not turn.settled:
+        return []
+    lines = [f"- “{_inline(one.what)}” → “{_inline(one.answer)}” ({_inline(one.who)})" for one in turn.settled]
+    return ["**Asked and answered:**", *lines]
+
+
+# ── for git and the forge ────────────────────────────────────────────────
+def commit_message(words: str, issue: Issue | None) -> str:
+    """The message of a commit that we make of what the agent left."""
+    first, _, rest = words.strip().partition("\n")
+    subject = one_line(_plain(first), SUBJECT_MOST)
+    if not subject or _FILLER.match(subject):
+        subject = one_line(issue.title, SUBJECT_MOST) if issue else "Commit the agent's work"
+    if issue:
+        subject = one_line(f"{issue.key}: {subject}", SUBJECT_MOST)
+    body = bounded(rest.strip(), 2_000)
+    return f"{subject}\n\n{body}".strip() + "\n"
+
+
+def pull_request_title(issue: Issue | None, receipt: Receipt) -> str:
+    """`ENG-12: its title`; without an issue, the newest commit's subject."""
+    if issue is not None:
+        return one_line(f"{issue.key}: {issue.title}", TITLE_MOST)
+    newest = receipt.commits[-1].partition(" ")[2] if receipt.commits else ""
+    return one_line(newest or f"Work on {receipt.branch}", TITLE_MOST)
+
+
+def pull_request_body(issue: Issue | None, words: str, receipt: Receipt) -> str:
+    """The agent's summary, Linear's magic words, and what we saw ourselves."""
+    blocks = []
+    if issue is not None:
+        # Magic words: with its GitHub integration Linear links the pull request, and moves the issue when it is merged.
+        blocks.append(f"Fixes {issue.key}" + (f" ({issue.url})" if issue.url else ""))
+    blocks.append(bounded(words.strip(), 20_000) or "The agent left no summary.")
+    blocks += differences(receipt, words)
+    lines = "\n".join([*_work(receipt), *_checks(receipt)])
+    blocks.append(f"<details><summary>Receipt: what Dragoman saw itself</summary>\n\n{lines}\n\n</details>")
+    return "\n\n".join(blocks)
+
+
+def speaks_of_a_fix(*texts: str) -> bool:
+    """Whether a title or a commit says that something broken is mended."""
+    return any(_FIX.search(text) for text in texts)
+
+
+# ── small things ─────────────────────────────────────────────────────────
+def duration(seconds: float) -> str:
+    """ "0.4 s", "12 s", "4 min 12 s", "1 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3_600} h {whole % 3_600 // 60} min"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _code(commit: str) -> str:
+    hash_, _, subject = commit.partition(" ")
+    return f"`{hash_}` {_plain(subject)}"
+
+
+def _inline(text: str) -> str:
+    return text.replace("`", "'")
+
+
+def _plain(text: str) -> str:
+    """Text of others without what would be Markdown of its own at the beginning of a line, or a mention."""
+    return text.lstrip("#>*-+ \t").replace("`", "'").strip()

@@ -50,7 +50,7 @@ from dragoman.core.events import (
     Withdrawn,
     WorkFound,
 )
-from dragoman.core.session import Session, Starting, Stopping, Working, live_turn, status
+from dragoman.core.session import Session, Starting, Stopping, Working, live_turn, profile, status
 from dragoman.core.step import step
 from dragoman.ids import AgentThread, AskId, MessageId, PartId, run_id
 from tests.builders import HOST, ORGANIZATION, SESSION, a_prompt, an_issue
@@ -60,7 +60,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "design.md"
 OPENING = "<!-- state diagram: begin (python -m tests.core.diagram) -->"
 CLOSING = "<!-- state diagram: end -->"
 LATER_S = 1_000_000.0  # between two events: longer than any deadline, so that every timer finds its time come
-STATES_MOST = 2_000
+STATES_MOST = 5_000
 
 Arrow = tuple[str, str]
 
@@ -95,6 +95,7 @@ def representatives(session: Session, now: float) -> list[Event]:
     ask = AskId("que_1")
     return [
         SessionOpened(issue=an_issue(), prompt=a_prompt(sent_at=now)),
+        SessionOpened(issue=an_issue(), prompt=a_prompt("what is this?", sent_at=now)),
         Prompted(prompt=a_prompt(sent_at=now)),
         Prompted(prompt=a_prompt("/queue more", sent_at=now)),
         StopRequested(sent_at=now),
@@ -178,6 +179,7 @@ def _kind(session: Session) -> tuple[object, ...]:
         session.issue_read,
         turn is None and status(session),
         session.workspace is not None,
+        profile(session),
     )
 
 

@@ -242,3 +242,18 @@ def test_the_first_sign_of_life_counts_as_a_start_even_when_its_news_is_late() -
     assert isinstance(story.phase, Working)
     story.starts()
     assert story.session.thread == THREAD
+
+
+def test_a_delegation_that_comes_during_a_simple_answer_waits_and_becomes_a_session() -> None:
+    story = Story()
+    story.writes("what is this?")
+    story.opens("", kind="delegation")
+    assert len(story.session.queued) == 1
+    assert [effect.start for effect in story.all(BeginIssue)] == [False]
+    story.starts()
+    story.settles()
+    story.reads_issue()
+    assert [effect.start for effect in story.all(BeginIssue)] == [False, True]
+    assert story.session.choice is not None
+    assert story.session.choice.mode == "session"
+    assert story.session.thread is None

@@ -136,6 +136,7 @@ async def test_open_asks_are_counted_while_they_are_open_and_in_their_turn_for_e
     await telling.settle(1, Answered(text="Done."))
     assert (await telling.ledger.read(numbers.counts)).open_asks == 0
     assert [row.asks for row in await telling.rows()] == [2]
+    assert (await telling.ledger.read(numbers.counts)).asks == 2
 
 
 async def test_a_session_that_cannot_be_read_hides_no_numbers(tmp_path: Path, open_ledger: OpenLedger) -> None:

@@ -18,6 +18,7 @@ ROUTES = {
     ("GET", "/session/status"): "status",
     ("GET", "/session/{thread}"): "thread",
     ("PATCH", "/session/{thread}"): "keep",
+    ("DELETE", "/session/{thread}"): "delete",
     ("GET", "/session/{thread}/children"): "children",
     ("GET", "/session/{thread}/message"): "messages",
     ("GET", "/session/{thread}/message/{message}"): "message",

@@ -64,6 +64,7 @@ class ScriptedAgent:
             "question_reply": self._question_reply,
             "question_reject": self._question_reject,
             "file": self._file,
+            "delete": self._delete,
         }
 
     # ── what tests tell it ───────────────────────────────────────────────
@@ -251,6 +252,12 @@ class ScriptedAgent:
         thread = self._named(request)
         thread.metadata = (await request.json()).get("metadata", thread.metadata)
         return web.json_response(thread.info())
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        gone = self._named(request).id
+        for thread in [one for one in self.threads.values() if gone in (one.id, one.parent)]:
+            del self.threads[thread.id]
+        return web.json_response(True)
 
     async def _children(self, request: web.Request) -> web.Response:
         parent = self._named(request).id

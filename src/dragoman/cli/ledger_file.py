@@ -1,4 +1,4 @@
-"""Looking into the ledger from the command line, beside a service that may be running. Nothing is ever written."""
+"""The ledger from the command line, beside a service that may be running: looking into it, and queueing a wish."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import click
 
 from dragoman import config, logs
 from dragoman.config import LedgerPlace
-from dragoman.errors import ConfigurationError, LedgerError
+from dragoman.errors import ConfigurationError, LedgerError, Refusal
 from dragoman.ledger.sqlite import SqliteTx
-from dragoman.ledger.sqlite_file import connect_for_reading, path_of
+from dragoman.ledger.sqlite_file import connect, connect_for_reading, path_of
 from dragoman.ledger.tx import Tx
 
 EX_CONFIG = 78  # sysexits.h
@@ -25,26 +25,41 @@ T = TypeVar("T")
 
 def look(function: Callable[[Tx], T]) -> T:
     """Run a function of `ledger.read` on what is committed; the process ends with a clear word when that cannot be."""
-    _, path = find()
-    return _look(path, function)
+    return _run(find()[1], function, connect_for_reading, "BEGIN", "read")
 
 
 def look_if_there(ledger_url: str, function: Callable[[Tx], T]) -> T | None:
     """The same; None when there is no ledger that can be looked into from here."""
     path = path_of(ledger_url)
-    return _look(path, function) if path is not None and path.is_file() else None
+    return _run(path, function, connect_for_reading, "BEGIN", "read") if path is not None and path.is_file() else None
 
 
-def _look(path: Path, function: Callable[[Tx], T]) -> T:
+def change(function: Callable[[Tx], T]) -> T:
+    """Run a function in a transaction that writes; a service that runs sees what it left. Ends the process as `look`."""
+    known, path = find()
+    if not known.managed:
+        fail("ENABLE_SESSION_MANAGEMENT is false: nothing is changed from the command line.")
+    return _run(path, function, connect, "BEGIN IMMEDIATE", "changed")
+
+
+def _run(
+    path: Path,
+    function: Callable[[Tx], T],
+    connect_: Callable[[Path], sqlite3.Connection],
+    begin: str,
+    what: str,
+) -> T:
     try:
-        connection = connect_for_reading(path)
+        connection = connect_(path)
         try:
-            connection.execute("BEGIN")
-            return function(SqliteTx(connection.cursor(), time.time(), set()))
+            connection.execute(begin)
+            found = function(SqliteTx(connection.cursor(), time.time(), set()))
+            connection.execute("COMMIT")
         finally:
             connection.close()
-    except (sqlite3.Error, LedgerError) as error:
-        fail(f"The ledger {path} cannot be read: {error}")
+    except (sqlite3.Error, LedgerError, Refusal) as error:
+        fail(f"The ledger {path} cannot be {what}: {error}")
+    return found
 
 
 def find() -> tuple[LedgerPlace, Path]:

@@ -81,12 +81,19 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
     Raises  ConfigurationError
     """
     sources = _open(environment, folder)
-    _, url, projection_url = _places(sources)
+    data_dir, url, projection_url = _places(sources)
+    managed = sources.read(names.ENABLE_SESSION_MANAGEMENT)
     sources.finish()
     secret = (sources.raw(setting.name).split(",") for setting in names.ALL.values() if setting.secret)
     in_urls = (credentials(sources.raw(setting.name)) for setting in names.ALL.values() if setting.kind == "URL")
     found = (part.strip() for parts in (*secret, *in_urls) for part in parts)
-    return LedgerPlace(url=url, projection_url=projection_url, secrets=tuple(secret for secret in found if secret))
+    return LedgerPlace(
+        url=url,
+        folder=data_dir,
+        projection_url=projection_url,
+        managed=managed,
+        secrets=tuple(secret for secret in found if secret),
+    )
 
 
 def load_library(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> LibrarySettings:

@@ -188,12 +188,16 @@ class LedgerPlace(Record):
     """All that is needed to look into the ledger.
 
     url             as in Settings
+    folder          the data folder
     projection_url  as in Settings
+    managed         whether the command line may change anything
     secrets         those that are set, to be masked in what is shown
     """
 
     url: str
+    folder: Path
     projection_url: str = ""
+    managed: bool = True
     secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -76,7 +76,7 @@ def take_up(draft: Draft, starting: Starting, prompt: Prompt) -> bool:
     was = profile(session)
     if was != choice.profile:
         draft.change(thread=None, workspace=None if "answer" in {was, choice.profile} else session.workspace)
-    draft.change(choice=choice, priority=choice.priority)
+    draft.change(choice=choice, priority=choice.priority or draft.session.priority)
     if starting.announced != choice.mode:
         draft.tell(_announced(session, choice, prompt))
     if choice.mode == "session" and (refused := refusals(choice)):

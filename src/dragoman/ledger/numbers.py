@@ -12,7 +12,7 @@ from math import ceil
 from typing import Literal, get_args
 
 from dragoman.ids import SessionId
-from dragoman.ledger import queries
+from dragoman.ledger import hosts, queries
 from dragoman.ledger.turn_rows import TurnOutcome
 from dragoman.ledger.tx import Tx
 from dragoman.record import Record
@@ -34,10 +34,12 @@ class Counts(Record):
     activities      that ended, by (type, outcome): done, dropped or parked
     deliveries      by verdict
     decisions       whether people might do something, by (action, verdict)
+    asks            permissions and questions that the agent ever raised
     tokens, cost    of all turns that ended; cost in US dollars
     open_asks       permissions and questions that the agent waits on
     starts_waiting  runs that wait to be started
     ages_s          for each pool, for how long its oldest unfinished effect could have been done
+    silent_s        for each host with its OpenCode server, how long ago it was last heard of
     """
 
     sessions: Mapping[str, int]
@@ -45,11 +47,13 @@ class Counts(Record):
     activities: Mapping[tuple[str, str], int]
     deliveries: Mapping[str, int]
     decisions: Mapping[tuple[str, str], int]
+    asks: int
     tokens: int
     cost: float
     open_asks: int
     starts_waiting: int
     ages_s: Mapping[str, float]
+    silent_s: Mapping[str, float]
 
 
 class TurnLine(Record):
@@ -122,11 +126,13 @@ def counts(tx: Tx) -> Counts:
         activities={_two(label): number for label, number in _whole(sums.get("activities", {})).items()},
         deliveries=_whole(sums.get("deliveries", {})),
         decisions={_two(label): number for label, number in _whole(sums.get("decisions", {})).items()},
+        asks=int(sums.get("asks", {}).get("", 0)),
         tokens=int(sums.get("tokens", {}).get("", 0)),
         cost=sums.get("cost", {}).get("", 0.0),
         open_asks=int(tx.execute(_SQL["open_asks"]).fetchone()[0]),
         starts_waiting=int(tx.execute(_SQL["starts_waiting"]).fetchone()[0]),
         ages_s={pool: max(0.0, tx.now - since) for pool, since in tx.execute(_SQL["ages"]).fetchall()},
+        silent_s={str(host.id): host.silent_s for host in hosts.hosts(tx)},
     )
 
 

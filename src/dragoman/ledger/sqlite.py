@@ -20,10 +20,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dragoman.errors import LedgerError, Refusal
 from dragoman.ledger.pools import Pool
-from dragoman.ledger.sqlite_file import connect, connect_for_reading, open_file, open_memory, path_of
+from dragoman.ledger.sqlite_file import BUSY_TIMEOUT_S, connect, connect_for_reading, open_file, open_memory, path_of
 from dragoman.ledger.tx import Tx, Value
 
 GROUP = 256  # turns in one commit
+WIPE_WAIT_MS = 250  # for readers to let go of an older view
 WAITING_LIMIT = 10_000  # turns that may wait; beyond that the disk is too slow for what comes in
 
 # 3.40 has no unixepoch('subsec'). 2440587.5 is 1970-01-01 as a Julian day.
@@ -68,11 +69,12 @@ class SqliteTx:
 class _Waiting:
     """A turn that waits for its commit."""
 
-    __slots__ = ("error", "future", "result", "run", "woken")
+    __slots__ = ("between", "error", "future", "result", "run", "woken")
 
-    def __init__(self, run: Callable[[Tx], Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, run: Callable[[Tx], Any], future: asyncio.Future[Any], between: bool = False) -> None:
         self.run = run
         self.future = future
+        self.between = between  # it is no turn: it runs after the commit, in no transaction
         self.result: Any = None
         self.error: Exception | None = None
         self.woken: set[Pool] = set()
@@ -157,6 +159,14 @@ class SqliteLedger:
             raise _closed()
         return await self._reader.submit(lambda tx: function(tx, *args, **kwargs))
 
+    async def wipe(self) -> bool:
+        """See that nothing which was deleted can be read from the disk any more: what is deleted is overwritten, but
+        older pages stay in the write-ahead log until that is emptied.
+
+        Returns  False when somebody is reading an older view at this moment; then try again
+        """
+        return self._path is None or await self._enqueue(_empty_log, between=True)
+
     def on_commit(self, waker: Callable[[frozenset[Pool]], None]) -> None:
         """Call `waker` in the event loop after each commit that changed what the workers of some pools wait for."""
         self._wakers.append(waker)
@@ -172,13 +182,13 @@ class SqliteLedger:
             await asyncio.to_thread(self._reader.close)
         self._connection.close()
 
-    def _enqueue(self, run: Callable[[Tx], T]) -> asyncio.Future[T]:
+    def _enqueue(self, run: Callable[[Tx], T], *, between: bool = False) -> asyncio.Future[T]:
         if self._closed:
             raise _closed()
         if self._queue.qsize() >= WAITING_LIMIT:
             raise LedgerError("too many turns wait for the disk")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Waiting(run, future))
+        self._queue.put(_Waiting(run, future, between))
         return future
 
     # ── in the writing thread ────────────────────────────────────────────
@@ -211,6 +221,13 @@ class SqliteLedger:
         return group, False
 
     def _commit(self, group: list[_Waiting]) -> None:
+        self._commit_turns([waiting for waiting in group if not waiting.between])
+        for waiting in group:
+            if waiting.between:
+                cursor = self._connection.cursor()
+                waiting.result = waiting.run(SqliteTx(cursor, self._now(cursor), waiting.woken))
+
+    def _commit_turns(self, group: list[_Waiting]) -> None:
         if not group:
             return
         cursor = self._connection.cursor()
@@ -284,6 +301,14 @@ class SqliteLedger:
         if woken:
             for waker in self._wakers:
                 waker(frozenset(woken))
+
+
+def _empty_log(tx: Tx) -> bool:
+    tx.execute(f"PRAGMA busy_timeout = {WIPE_WAIT_MS}")  # turns wait meanwhile
+    try:
+        return int(tx.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]) == 0
+    finally:
+        tx.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
 
 
 def _closed() -> LedgerError:

@@ -67,6 +67,8 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     # The undo copies of savepoints go to a temporary file otherwise: three quarters of all writes (measured).
     connection.execute("PRAGMA temp_store = MEMORY")
+    # What is deleted is overwritten with zeros; many builds of SQLite do so anyway, and it costs nothing measurable.
+    connection.execute("PRAGMA secure_delete = ON")
     # Turns touch pages all over the indexes: a longer log and a cache that holds them save writing each page often.
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA journal_size_limit = 67108864")

@@ -18,18 +18,24 @@ TurnOutcome = Literal["answered", "failed", "stopped", "refused", "unknown"]
 
 _SQL = queries.load("numbers")
 _BEGIN, _END, _ASK, _MODEL = _SQL["begin_turn"], _SQL["end_turn"], _SQL["ask"], _SQL["model"]
+_TEMPLATE, _PULL_REQUEST = _SQL["template"], _SQL["pull_request"]
 
 
-def keep_turns(tx: Tx, before: Session | None, event: Event, decided: Step) -> None:
+def keep_turns(tx: Tx, before: Session, event: Event, decided: Step) -> None:
     """Note which turns began and ended in a step, and whether the agent asked something.
 
-    before  the session before it; None when the step opened it
+    before  the session before it, or as it was made
     """
     after = decided.session
-    known = before.turns if before is not None else 0
+    known = before.turns
     was, is_ = _live(before), _live(after)
-    if was is not None and after is not before and (model := _model(event)):
-        tx.execute(_MODEL, (model, after.id, was))
+    if was is not None and after is not before:
+        if model := _model(event):
+            tx.execute(_MODEL, (model, after.id, was))
+        if isinstance(event, RunStarted) and after.choice is not None and after.choice.template:
+            tx.execute(_TEMPLATE, (after.choice.template, after.id, was))
+    if after.pull_request and after.pull_request != before.pull_request:
+        tx.execute(_PULL_REQUEST, (after.pull_request, after.id, was or before.turns))
     if after.turns == known and was == is_:
         if isinstance(event, PermissionAsked | QuestionAsked) and after is not before and was is not None:
             tx.execute(_ASK, (after.id, was))
@@ -63,16 +69,16 @@ def _model(event: Event) -> str:
             return ""
 
 
-def _live(session: Session | None) -> int | None:
-    turn = live_turn(session) if session is not None else None
+def _live(session: Session) -> int | None:
+    turn = live_turn(session)
     return turn.number if turn is not None else None
 
 
-def _outcome(before: Session | None, final: Post | None) -> TurnOutcome:
+def _outcome(before: Session, final: Post | None) -> TurnOutcome:
     if final is None:
         return "unknown"
     if isinstance(final.activity, Failure):
         return "failed"
-    if before is not None and isinstance(before.phase, Stopping) and before.phase.by != "service":
+    if isinstance(before.phase, Stopping) and before.phase.by != "service":
         return "stopped"
     return "answered"

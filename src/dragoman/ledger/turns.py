@@ -11,7 +11,7 @@ from dragoman.core.events import Event, RequestRefused, SessionExpired
 from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
-from dragoman.ledger import effects, queries, queue
+from dragoman.ledger import effects, forgetting, queries, queue
 from dragoman.ledger.codec import decode_session, encode, encode_for_journal
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.turn_rows import keep_turns
@@ -133,7 +133,7 @@ def _turn(
     if before is not None:
         session = before
     elif new is not None:
-        session = new()
+        session = forgetting.resumed(tx, new())
     else:
         return Outcome()
     if gather is not None:
@@ -146,7 +146,7 @@ def _turn(
         _store(tx, before, after)
         queue.moved(tx, before, after)
     tx.execute(_NOTE, (after.id, tx.now, type(event).__name__, encode_for_journal(event)))
-    keep_turns(tx, before, event, decided)
+    keep_turns(tx, session, event, decided)
     if decided.messages:
         tx.executemany(
             _SAY,

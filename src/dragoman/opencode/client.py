@@ -7,6 +7,8 @@ OpenCode answers 200 with a web page, which is also what a server of another dia
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeVar
@@ -29,9 +31,11 @@ USER: Final = "opencode"  # OpenCode's own name for the one user of a server wit
 CALL_DEADLINE_S: Final = 15.0
 PROMPT_DEADLINE_S: Final = 30.0  # the first prompt of a fresh process takes seconds longer than the rest
 ADMITTED_WITHIN_S: Final = 3.0
+DELETE_S: Final = 60.0
 _METADATA_KEY: Final = "dragoman"
 _FIRST_PAGE: Final = 40  # messages; grown until the page reaches back far enough
 _LARGEST_PAGE: Final = 25_000
+_OUTPUT_FILE: Final = re.compile(rb"tool-output/(tool_[0-9A-Za-z]+)")
 _QUIET: Final = wire.Status("idle")
 
 
@@ -102,13 +106,18 @@ class OpenCode:
     # ── threads ──────────────────────────────────────────────────────────
     async def find_thread(self, directory: str, key: str) -> AgentThread | None:
         """The thread that was created with `key`, if any: creating one has no id of ours, so look before."""
+        return next(iter(await self.threads_of(directory, key)), None)
+
+    async def threads_of(self, directory: str, key: str) -> tuple[AgentThread, ...]:
+        """All threads that were created with `key`."""
         found = await self._read(
             "GET", f"/session?search={quote(key, safe='')}&limit=50", directory, wire.decode_sessions
         )
-        for session in found:
-            if (session.metadata or {}).get(_METADATA_KEY) == key or session.title.endswith(key):
-                return AgentThread(session.id)
-        return None
+        return tuple(
+            AgentThread(session.id)
+            for session in found
+            if (session.metadata or {}).get(_METADATA_KEY) == key or session.title.endswith(key)
+        )
 
     async def create_thread(
         self,
@@ -151,6 +160,24 @@ class OpenCode:
         """The threads of the sub-agents of a thread."""
         found = await self._read("GET", f"/session/{thread}/children", directory, wire.decode_sessions)
         return tuple(AgentThread(session.id) for session in found)
+
+    async def output_files(self, thread: AgentThread, directory: str) -> tuple[str, ...]:
+        """Names of the files in which OpenCode keeps long outputs of tools, those of sub-agents too."""
+        try:
+            found = [
+                name
+                for child in await self.children(thread, directory)
+                for name in await self.output_files(child, directory)
+            ]
+            said = await self._call("GET", f"/session/{thread}/message?limit={_LARGEST_PAGE}", directory, DELETE_S)
+        except NotFound:
+            return ()
+        return tuple(dict.fromkeys([*found, *(name.decode() for name in _OUTPUT_FILE.findall(said))]))
+
+    async def delete_thread(self, thread: AgentThread, directory: str) -> None:
+        """Delete a thread and those of its sub-agents, with all that was said; one that is gone is a success."""
+        with contextlib.suppress(NotFound):
+            await self._call("DELETE", f"/session/{thread}", directory, DELETE_S)
 
     async def statuses(self, directory: str) -> dict[str, wire.Status]:
         """The threads of a directory that are not idle."""

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from dragoman import logs
 from dragoman.errors import OpenCodeDown, OpenCodeError, Refusal
-from dragoman.opencode import adopt, sandbox
+from dragoman.opencode import adopt, sandbox, wiping
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.settings import INSTANCE_VARIABLE, configuration, enforced, environment
 from dragoman.ports import free_port
@@ -183,6 +183,14 @@ class ManagedServer:
     def rss_bytes(self) -> int:
         """Resident memory of the server and all that it started; 0 when it does not run."""
         return adopt.memory_of(self._state) if self._state is not None else 0
+
+    def drop_outputs(self, files: Iterable[str]) -> None:
+        """Remove files of tool outputs, by their names. Blocks."""
+        wiping.drop_outputs(self._rooms.home, files)
+
+    def wipe(self) -> str:
+        """Remove what is left on disk of deleted threads; see `wiping.wipe`. Blocks."""
+        return wiping.wipe(self._rooms.home)
 
     @property
     def running(self) -> bool:

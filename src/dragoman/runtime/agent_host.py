@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +43,21 @@ class AgentHost(Protocol):
 
     def room(self) -> bool:
         """Whether memory allows one more run."""
+        ...
+
+
+class ForgetfulHost(AgentHost, Protocol):
+    """One whose disk may be ours."""
+
+    async def drop_outputs(self, files: Sequence[str]) -> None:
+        """Remove files of tool outputs, by their names, where they are ours to remove."""
+        ...
+
+    async def wipe(self) -> str:
+        """Remove what the server still keeps on disk of threads that were deleted.
+
+        Returns  why not all of it could be removed now; empty when it could, or is not ours to remove
+        """
         ...
 
 
@@ -138,6 +153,13 @@ class AttachedServer:
         """Its memory is somebody else's business."""
         return True
 
+    async def drop_outputs(self, files: Sequence[str]) -> None:
+        """So is what it keeps on disk."""
+
+    async def wipe(self) -> str:
+        """The same."""
+        return ""
+
     async def close(self) -> None:
         """Let the connections go."""
         await self._client.close()
@@ -221,6 +243,16 @@ class TendedServer:
     def room(self) -> bool:
         """Whether the machine has memory to spare for one more run; an empty server may always begin one."""
         return not self._busy() or _available_bytes() > SPARE_BYTES
+
+    async def drop_outputs(self, files: Sequence[str]) -> None:
+        """They lie in the server's home."""
+        await asyncio.to_thread(self._server.drop_outputs, files)
+
+    async def wipe(self) -> str:
+        """While no run is open: the server's database is rewritten, and its writes wait for that."""
+        if self._busy():
+            return "OpenCode works for others; its database is rewritten when it rests"
+        return await asyncio.to_thread(self._server.wipe)
 
     async def run(self) -> None:
         """Start and tend it until cancelled."""

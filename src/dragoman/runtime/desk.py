@@ -15,6 +15,7 @@ from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, choose_default
 from dragoman.repositories.naming import branch_name, session_ref, short_hash, workspace_path
+from dragoman.repositories.removal import collect, erase_workspace
 from dragoman.repositories.trusted import Token, TrustedRepository
 from dragoman.repositories.workspaces import ensure_workspace, save_branch
 
@@ -99,6 +100,31 @@ class Desk:
         again = (MADE_ANEW,) if known is not None else ()
         notes = (*again, *made.notes, *((refreshed.note,) if refreshed.note else ()))
         return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), notes
+
+    async def forget(self, session: Session) -> bool:
+        """Remove the workspace of a session and the commits that were saved of it; whether there was a workspace.
+
+        Raises  GitError
+        """
+        name = session.workspace.repository if session.workspace else self.repository(session).name
+        # One that is no longer configured is only tidied up: its address is not used.
+        trusted = self._trusted.get(name) or TrustedRepository(self._trusted_dir, name, "https://unknown.invalid/x.git")
+        issue_key = session.issue.key if session.issue else None
+        found = [
+            await erase_workspace(trusted, root=self._workspaces_dir, session=owner, issue_key=issue_key)
+            for owner in (session.id, _of_answer(session.id))
+        ]
+        return any(found)
+
+    async def collect(self) -> list[tuple[str, str]]:
+        """Remove commits that nothing names any more from all trusted repositories; where that failed, and why."""
+        failed = []
+        for name, trusted in self._trusted.items():
+            try:
+                await collect(trusted)
+            except GitError as error:
+                failed.append((name, str(error)))
+        return failed
 
     def standing(self, session: Session) -> str | None:
         """The directory of a workspace that was made for a session which has not heard of it; None when there is none."""

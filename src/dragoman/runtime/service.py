@@ -16,7 +16,7 @@ from dragoman.core.effects import Remind
 from dragoman.core.events import Event, PlaceDue, PlaceInQueue
 from dragoman.errors import LedgerError, Refusal, Theirs
 from dragoman.ids import HostId, session_of
-from dragoman.ledger import cleanup, effects, hosts, numbers, pools, queue, read
+from dragoman.ledger import cleanup, effects, forgetting, hosts, numbers, pools, queue, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
@@ -40,6 +40,7 @@ from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.delivery import Delivery
+from dragoman.runtime.performers.forgetting import COLLECT, Forgetting
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.start_gate import StartGate
@@ -70,11 +71,20 @@ class Service:
 
     keep_opencode  leave a managed server running when runs are open at the end (a later process adopts it)
     load           reads the settings again, see `LiveSettings`; None = they stay as they are
+    housekeeping   perform only what belongs to no session: nothing is begun, shown or ended
     """
 
-    def __init__(self, settings: Settings, *, keep_opencode: bool = True, load: Load | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keep_opencode: bool = True,
+        load: Load | None = None,
+        housekeeping: bool = False,
+    ) -> None:
         self.live = LiveSettings(settings, load)
         self._log_level = settings.log_level
+        self._housekeeping = housekeeping
         self._keep_opencode = keep_opencode
         self.metrics = Metrics()
         self._open_at_end = False  # whether runs were under way when we stopped
@@ -133,6 +143,7 @@ class Service:
         self.engine.listen(self._stopwatch.told)
         self.projector = self._projector()
         self.follower = Follower(self.engine, self.agent_host)
+        self._forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
         self._people = People(self.linear, self.ledger, self.links.to)
         self._agent = AgentWork(
             self.engine,
@@ -158,19 +169,23 @@ class Service:
             "timers": self._timer,
             "system": self._job,
         }
+        pools_here: tuple[Pool, ...] = ("system",) if self._housekeeping else tuple(_SIZES)
+        looks = {"start": self._start_gate.look}
         self._workers = [
-            Workers(self.engine, pool, size, performers[pool], look=self._start_gate.look if pool == "start" else None)
-            for pool, size in _SIZES.items()
+            Workers(self.engine, pool, _SIZES[pool], performers[pool], look=looks.get(pool)) for pool in pools_here
         ]
         self.agent_host.changed = self._look_at_starts
-        self._spawn("follower", self.follower.run())
+        if self._housekeeping:
+            self._open_at_end = bool(await self.ledger.read(read.open_runs, self.host))
+        else:
+            self._spawn("follower", self.follower.run())
+            self._spawn("tenant", self.tenant.run())
         for workers in self._workers:
             self._spawn("workers", workers.run())
         self.live.apply_to(self._adapt)
         self._spawn("settings", self.live.watch())
         self._spawn("beat", self._beat())
         self._spawn("loop", self.metrics.watch_loop())
-        self._spawn("tenant", self.tenant.run())
         self._spawn("opencode", self.agent_host.run())
         _log.info("service.started", **settings.shown())
 
@@ -354,7 +369,18 @@ class Service:
         return PlaceInQueue(run=event.run, place=place) if place is not None else None
 
     async def _job(self, claimed: Claimed) -> Event | None:
-        """What has to be done now and then: sessions time out, and the ledger forgets what is old, batch by batch."""
+        """What belongs to no session."""
+        job = claimed.effect
+        if isinstance(job, pools.Job) and job.name.startswith(forgetting.NAME):
+            await self._forgetting.perform(claimed, job)
+            return None
+        if isinstance(job, pools.Job) and job.name == COLLECT:
+            await self._forgetting.collect()
+            return None
+        return await self._clean_up()
+
+    async def _clean_up(self) -> Event | None:
+        """Sessions time out, and the ledger forgets what is old, batch by batch."""
         timed_out = await self.engine.expire()
         removed = 0
         while batch := await self.ledger.turn(cleanup.cleanup, self.settings.rules.retention_days):

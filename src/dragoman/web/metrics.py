@@ -102,6 +102,10 @@ def _of_ledger(counts: Counts | None) -> Iterator[Metric]:
     for labels, number in sorted(counts.activities.items()):
         activities.add_metric(labels, number)
     yield activities
+    yield _gauges(
+        "host_silent_seconds", "How long ago a host with its OpenCode was last heard of.", "host", counts.silent_s
+    )
+    yield CounterMetricFamily("dragoman_asks", "Permissions and questions that the agent raised.", value=counts.asks)
     yield CounterMetricFamily("dragoman_tokens", "Tokens of turns that ended.", value=counts.tokens)
     yield CounterMetricFamily("dragoman_cost_dollars", "Cost of turns that ended, in US dollars.", value=counts.cost)
 

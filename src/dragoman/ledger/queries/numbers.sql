@@ -15,6 +15,14 @@ UPDATE turns SET asks = asks + 1 WHERE session = ? AND number = ?;
 -- Which model works, or has worked, in a turn.
 UPDATE turns SET model = ? WHERE session = ? AND number = ?;
 
+-- name: template
+-- With which template a turn works.
+UPDATE turns SET template = ? WHERE session = ? AND number = ?;
+
+-- name: pull_request
+-- Which pull request a turn opened.
+UPDATE turns SET pull_request = ? WHERE session = ? AND number = ?;
+
 -- name: tallies
 -- Sums since the ledger began.
 SELECT name, label, amount FROM tallies ORDER BY name, label;

@@ -44,6 +44,7 @@ async def test_a_refused_start_is_one_polite_response_and_nothing_runs(make_stag
         assert stage.prompts(session) == []
         assert await decisions(stage) == [("start", "user")]
         assert (await stage.details(session)).summary.status == "completed"
+        assert '"event":"person.refused"' in stage.logged()
 
 
 async def test_whoever_may_goes_on_where_somebody_was_refused_and_the_agent_never_hears_of_it(

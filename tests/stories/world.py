@@ -93,7 +93,7 @@ class Stage:
         self.expected: list[str] = []  # errors in the log that the story is about
         self.upstream = upstream
         self._on_forge = forge
-        self._repository = dict(repository or {})
+        self.repository = dict(repository or {})
         self._rules = dict(session or {})
         self._apart = apart
         self._opencode = opencode
@@ -345,7 +345,7 @@ class Stage:
             self.forge.add("acme/shop", self.upstream)
             url = self.forge.git_url("acme/shop")
             self._settings = {"GITHUB_TOKEN": GITHUB_TOKEN, "GITHUB_API_URL": self.forge.api_url, **self._settings}
-        repository = _lines({"name": "acme/shop", "url": url, "default": True, **self._repository})
+        repository = _lines({"name": "acme/shop", "url": url, "default": True, **self.repository})
         (self.folder / "dragoman.toml").write_text(
             f"[[repositories]]\n{repository}\n[session]\n{_lines(self._rules)}\n[access]\n{self._access}\n{self._tables}\n",
             encoding="utf-8",

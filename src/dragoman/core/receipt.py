@@ -17,6 +17,7 @@ SUBJECT_MOST = 72  # characters; git's own habit for the first line of a message
 TITLE_MOST = 200  # characters of a pull request's title; GitHub takes 256
 OUTPUT_SHOWN = 1_200  # characters of what a failed check printed
 _FOLD = re.compile(r"^\s{0,3}\+\+\+")
+_EMPHASIS = re.compile(r"\*\*|__|\*(?=\w)|(?<=\w)\*")
 _FENCE = re.compile(r"^\s{0,3}(```+|~~~+)")
 _SAYS_TESTED = re.compile(
     r"\b(tests?|test suite|checks?)\b[^.\n]{0,60}\b(pass(es|ed|ing)?|green|succeed(s|ed)?)\b", re.IGNORECASE
@@ -158,7 +159,7 @@ def _answers(turn: Turn) -> list[str]:
 def commit_message(words: str, issue: Issue | None) -> str:
     """The message of a commit that we make of what the agent left."""
     first, _, rest = words.strip().partition("\n")
-    subject = one_line(_plain(first), SUBJECT_MOST)
+    subject = one_line(_EMPHASIS.sub("", _plain(first)), SUBJECT_MOST)
     if not subject or _FILLER.match(subject):
         subject = one_line(issue.title, SUBJECT_MOST) if issue else "Commit the agent's work"
     if issue:
@@ -221,4 +222,4 @@ def _inline(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Text of others without what would be Markdown of its own at the beginning of a line, or a mention."""
-    return text.lstrip("#>*-+ \t").replace("`", "'").strip()
+    return text.lstrip("#>-+ \t").replace("`", "'").strip()

@@ -97,6 +97,8 @@ class Forge:
         self.requests: list[str] = []  # labels, oldest first
         self.seen: list[str] = []  # Authorization headers
         self.apps: dict[str, str] = {}  # id → the right of its installation's tokens
+        self.granted_until = "2099-01-01T00:00:00Z"  # of what apps get
+        self.hide_pulls = 0  # so many looks do not see a pull request that is there: it comes a moment later
         self._folder = folder
         self._changed = changed
         self.orders = Orders(changed)
@@ -223,6 +225,9 @@ class Forge:
     # ── pull requests ────────────────────────────────────────────────────
     def _find(self, owner: str, repo: str, right: str, query: Mapping[str, str]) -> list[Json]:
         found = self._repository(owner, repo, right)
+        if self.hide_pulls:
+            self.hide_pulls -= 1
+            return []
         state, head = query.get("state", "open"), query.get("head", "")
         rows = [pull for pull in reversed(found.pulls) if state in ("all", pull["state"])]
         return [pull for pull in rows if head in ("", pull["head"]["label"])][: int(query.get("per_page", "30"))]
@@ -278,7 +283,7 @@ class Forge:
             raise Refused(401, "A JSON web token could not be decoded")
         token = f"ghs_{len(self.tokens):04}{os.urandom(12).hex()}"
         self.tokens[token] = self.apps[number]
-        return {"token": token, "expires_at": "2099-01-01T00:00:00Z", "permissions": {"contents": "write"}}
+        return {"token": token, "expires_at": self.granted_until, "permissions": {"contents": "write"}}
 
     # ── git ──────────────────────────────────────────────────────────────
     async def _git(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:

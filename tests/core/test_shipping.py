@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.core.activities import Response
-from dragoman.core.effects import InspectWork, LinkWork, NudgeAgent, ShipLater, ShipWork
+from dragoman.core.effects import InspectWork, LinkWork, NudgeAgent, ShipLater, ShipWork, StartRun, SteerRun
 from dragoman.core.events import (
     Answered,
     Broke,
@@ -161,3 +161,18 @@ def test_what_is_delivered_after_its_turn_is_linked_without_a_word() -> None:
     story.hear(Delivered(pull_request=URL))
     assert [effect.url for effect in story.all(LinkWork)] == [URL]
     assert len(story.shown) == shown
+
+
+def test_a_message_after_the_answer_begins_the_next_turn_though_the_agent_still_commits() -> None:
+    story = nudged()
+    story.writes("and the docs")
+    assert not story.all(SteerRun)
+    story.settles(Answered(text="Committed."))
+    story.hear(Shipped(run=story.run, receipt=RECEIPT))
+    assert [start.prompt.text for start in story.all(StartRun)] == ["please fix it", "and the docs"]
+
+
+def test_the_kept_answer_is_not_shown_twice() -> None:
+    story = nudged()
+    assert story.says("prt_7", "Fixed.") == ()
+    assert len(story.says("prt_8", "I commit it now.")) == 1

@@ -253,7 +253,7 @@ class LiveService:
     def workspace(self, session: AgentSession) -> Path:
         """The folder the agent works in."""
         branch = self.linear.world.issue(session.issue or "").branch_name
-        for folder in (self.data / "workspaces").rglob(".git"):
+        for folder in (self.data / "workspaces").glob("*/*/.git"):
             if git(folder.parent, "branch", "--show-current") == branch:
                 return folder.parent
         raise AssertionError(f"no workspace on {branch}")

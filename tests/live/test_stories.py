@@ -34,10 +34,13 @@ async def test_a_mention_becomes_finished_work_on_disk(service: LiveService) -> 
     assert git(workspace, "branch", "--show-current") == issue.branch_name
     assert "return sum(values) / len(values)" in (workspace / "stats.py").read_text("utf-8")
     assert "test_average_of_nothing" in (workspace / "test_stats.py").read_text("utf-8")
-    # What people work in is untouched: no file, no branch, no commit.
+    # What people work in is untouched but for the branch that was pushed there.
     assert git(service.repository, "status", "--porcelain") == ""
     assert git(service.repository, "log", "--format=%s") == "Add small statistics"
-    assert git(service.repository, "branch", "--list").split() == ["*", "main"]
+    assert git(service.repository, "branch", "--list").split() == [issue.branch_name, "*", "main"]
+    assert git(service.repository, "log", "-1", "--format=%s", issue.branch_name) == "Divide by the number of values"
+    assert f"**Branch:** `{issue.branch_name}` is pushed." in final.body
+    assert "+++ Receipt\n**1 commit** on" in final.body
     assert "(len(values) + 1)" in (service.repository / "stats.py").read_text("utf-8")
     # Every step was visible.
     rows = service.rows(session)

@@ -154,6 +154,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
 def on_agent(draft: Draft, phase: Working, event: AgentEvent) -> None:
     """What OpenCode does."""
     match event:
+        case Said(text=text) if phase.turn.kept is not None and text.strip() == phase.turn.kept.text.strip():
+            pass  # its last words, which are last no more since it was asked to commit: the final holds them
         case Reasoned() | Said() | ToolStarted() | ToolFinished() | Compacted():
             if shown := translate(event, draft.directory):
                 draft.post(*shown)

@@ -163,11 +163,12 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
         case Starting() | Working() | Shipping() if late:
             draft.tell(wording.WRITTEN_BEFORE_STOP)
         case Shipping():
-            draft.change(queued=(*draft.session.queued, prompt))
-            draft.tell(wording.QUEUED_WHILE_SHIPPING)
+            wait_for_hand_over(draft, prompt)
         case Working(asks=asks) if asks and not wants_to_wait(prompt):
             remember_prompt(draft, prompt)
             answer_ask(draft, phase, prompt)
+        case Working(turn=turn) if turn.kept is not None:
+            wait_for_hand_over(draft, prompt)  # the answer of this turn was given: another one would not be heard
         case Starting() | Working():
             on_prompt_while_busy(draft, phase, prompt)
         case _:
@@ -188,6 +189,12 @@ def on_prompt_while_busy(draft: Draft, phase: Starting | Working, prompt: Prompt
         return
     steer(draft, prompt)
     draft.tell(wording.STEERED)
+
+
+def wait_for_hand_over(draft: Draft, prompt: Prompt) -> None:
+    """The agent has given its answer, and its work is being handed in: a message begins the next turn."""
+    draft.change(queued=(*draft.session.queued, prompt))
+    draft.tell(wording.QUEUED_WHILE_SHIPPING)
 
 
 def on_stop(draft: Draft, event: StopRequested) -> None:

@@ -75,7 +75,7 @@ DEFAULT = Story(
             _edit("test_stats.py", _TEST_AT, _TEST_ERROR, unless=RETURN_ZERO),
         ),
         (_progress(3), bash("python3 -m unittest -v", "Run the tests")),
-        (_progress(4),),
+        (_progress(4), bash("git commit --quiet --all --message 'Divide by the number of values'", "Commit")),
         (
             Say(
                 when=RETURN_ZERO,

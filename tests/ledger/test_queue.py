@@ -138,16 +138,15 @@ async def test_a_start_that_its_session_has_left_needs_no_place_and_is_in_nobody
     assert names(await taken(ledger)) == ["stays"]
 
 
-@pytest.mark.parametrize("of_session,expected", [(1, ["by trigger", "first"]), (4, ["first", "by trigger"])])
-async def test_the_priority_of_a_session_overrides_that_of_its_issue(
-    ledger: SqliteLedger, of_session: int, expected: list[str]
+@pytest.mark.parametrize("word,expected", [("urgent", ["by word", "first"]), ("low", ["first", "by word"])])
+async def test_the_priority_that_was_chosen_overrides_that_of_the_issue(
+    ledger: SqliteLedger, word: str, expected: list[str]
 ) -> None:
     await wants(ledger, "first")
-    id_ = SessionId("by trigger")
-    session = replace(a_session(id_), priority=of_session)
-    opened = SessionOpened(issue=an_issue("ENG-9"), prompt=a_prompt())
-    await ledger.turn(turns.receive, id_, opened, new=lambda: session, turn_of=step)
-    await tell(ledger, id_, IssueRead(run=run_id(id_, 1)))
+    issue = replace(an_issue("ENG-9"), priority=2)
+    opened = SessionOpened(issue=issue, prompt=a_prompt(f"fix it [priority={word}]"))
+    await tell(ledger, "by word", opened)
+    await tell(ledger, "by word", IssueRead(run=run_id(SessionId("by word"), 1), issue=issue))
     assert names(await taken(ledger, 1)) + names(await taken(ledger, 1)) == expected
 
 

@@ -134,6 +134,7 @@ def _rules(sources: Sources, rules: Rules) -> Rules:
         max_messages=sources.read(names.SESSION_MAX_MESSAGES),
         sessions=sources.read(names.ENABLE_SESSIONS),
         handling=replace(rules.handling, names=(sources.read(names.LINEAR_AGENT_NAME),)),
+        streaming=sources.read(names.ENABLE_SESSION_STREAMING),
     )
 
 

@@ -347,6 +347,7 @@ ENABLE_SESSION_STREAMING = _switch(
     "Sessions",
     "Show each step in Linear; false: the first thought and the final answer only",
     default="true",
+    live=True,
 )
 ENABLE_SESSION_MANAGEMENT = _switch(
     "ENABLE_SESSION_MANAGEMENT",

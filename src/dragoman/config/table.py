@@ -29,7 +29,11 @@ _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github
 _PARTS = ("repositories", "session", "opencode", "access", "triggers", "templates")
 
 # Rules that have a name in the environment: one place for each thing.
-NAMED: Final = {"timeout_s": "SESSION_TIMEOUT_MINUTES", "max_messages": "SESSION_MAX_MESSAGES"}
+NAMED: Final = {
+    "timeout_s": "SESSION_TIMEOUT_MINUTES",
+    "max_messages": "SESSION_MAX_MESSAGES",
+    "streaming": "ENABLE_SESSION_STREAMING",
+}
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 

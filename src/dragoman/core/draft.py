@@ -19,6 +19,8 @@ from dragoman.core.limits import Rules
 from dragoman.core.session import Live, Message, Phase, Session, Step, Turn, Working
 from dragoman.ids import ActivityId, activity_id
 
+BEGIN = "begin"  # the stage of the first thought of a turn
+
 
 class Draft:
     """The session as it will be, and the effects and messages so far."""
@@ -87,7 +89,15 @@ class Draft:
         self.change(messages=self.session.messages + 1)
 
     def post(self, stage: str, activity: Activity, *, routine: bool = True) -> None:
-        """Show an activity of the turn under way, or keep it back while a question is before people."""
+        """Show an activity of the turn under way, or keep it back while a question is before people.
+
+        Without streaming the first thought and the final stay; what we say in between is gone with the next activity,
+        and the agent's steps are not shown.
+        """
+        if not self.rules.streaming and stage != BEGIN:
+            if routine or not isinstance(activity, Thought):
+                return
+            activity = replace(activity, fleeting=True)
         id_ = activity_id(self.session.id, self.turn.number, stage)
         post = Post(id=id_, activity=activity, routine=routine)
         if not self.asking:

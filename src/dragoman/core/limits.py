@@ -31,6 +31,7 @@ class Rules(Record):
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
     queue_s         least time between two words about the place in the queue
+    streaming       show each step; false = the first thought of a turn, questions and the final alone
     timeout_s       rest without a message or agent activity after which a session is over
     max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
     sessions        whether there are sessions; without them everything is answered simply, delegations too
@@ -50,6 +51,7 @@ class Rules(Record):
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365
     queue_s: float = 300.0
+    streaming: bool = True
     timeout_s: float = 1_800.0
     max_messages: int = 50
     sessions: bool = True

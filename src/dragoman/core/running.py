@@ -256,7 +256,8 @@ def on_todos(draft: Draft, event: TodosChanged, todos: tuple[Todo, ...]) -> None
 def send_plan(draft: Draft) -> None:
     """Show the newest plan."""
     draft.turn_with(plan_at=draft.now, plan_due=False)
-    draft.do(ShowPlan(items=draft.turn.plan))
+    if draft.rules.streaming:
+        draft.do(ShowPlan(items=draft.turn.plan))
 
 
 # ── trouble ──────────────────────────────────────────────────────────────

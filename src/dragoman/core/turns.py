@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from dragoman.core import wording
 from dragoman.core.activities import Failure, Final, Response, Thought
-from dragoman.core.draft import Draft
+from dragoman.core.draft import BEGIN, Draft
 from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
 from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue
 from dragoman.core.limits import NEARLY
@@ -36,7 +36,7 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
     turn = Turn(run=run, number=number, begun_at=draft.now)
     starting = Starting(turn=turn, prompt=prompt, announced=announced)
     draft.change(turns=number, phase=starting)
-    draft.post("begin", Thought(body=first))
+    draft.post(BEGIN, Thought(body=first))
     remember_prompt(draft, prompt)
     if session.issue is not None and (not session.issue_read or is_undecided(draft)):
         draft.do(ReadIssue(run=run, issue=replace(session.issue, description="")))  # only its id matters there
@@ -163,7 +163,7 @@ def settle(
         draft.release()
     turn = draft.turn
     closed = closed_plan(turn.plan)
-    if turn.plan_due or closed != turn.plan:
+    if draft.rules.streaming and (turn.plan_due or closed != turn.plan):
         draft.do(ShowPlan(items=closed))
     draft.close(turn.number, replace(final, body=bounded(final.body, BODY_MOST)), answer)
     failures = draft.session.failures + 1 if after == "failed" else 0

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dragoman.errors import LedgerError, Refusal
 from dragoman.ledger.pools import Pool
+from dragoman.ledger.session_cache import CACHE_SIZE, SessionCache
 from dragoman.ledger.sqlite_file import BUSY_TIMEOUT_S, connect, connect_for_reading, open_file, open_memory, path_of
 from dragoman.ledger.tx import Tx, Value
 
@@ -49,9 +50,10 @@ _REOPEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONL
 class SqliteTx:
     """A Tx over a cursor of sqlite3."""
 
-    __slots__ = ("_cursor", "_woken", "now")
+    __slots__ = ("_cursor", "_woken", "cache", "now")
 
-    def __init__(self, cursor: sqlite3.Cursor, now: float, woken: set[Pool]) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, now: float, woken: set[Pool], cache: SessionCache | None = None) -> None:
+        self.cache = cache if cache is not None else SessionCache(0)
         self._cursor = cursor
         self._woken = woken
         self.now = now
@@ -83,7 +85,8 @@ class _Waiting:
 class _Reader:
     """A connection of its own, used by one thread: it sees what is committed and waits for nobody."""
 
-    def __init__(self, path: Path, now: Callable[[sqlite3.Cursor], float]) -> None:
+    def __init__(self, path: Path, now: Callable[[sqlite3.Cursor], float], cache: SessionCache) -> None:
+        self._cache = cache
         self._connection = connect_for_reading(path)
         self._thread = ThreadPoolExecutor(1, "ledger-reader")
         self._now = now
@@ -100,7 +103,7 @@ class _Reader:
         try:
             cursor.execute("BEGIN")
             try:
-                return run(SqliteTx(cursor, self._now(cursor), set()))
+                return run(SqliteTx(cursor, self._now(cursor), set(), self._cache))
             finally:
                 cursor.execute("ROLLBACK")
         except sqlite3.Error as error:
@@ -113,7 +116,10 @@ class SqliteLedger:
     Belongs to the event loop that opened it. Other processes may use the same file.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None, clock: Callable[[], float] | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None, clock: Callable[[], float] | None, cache_size: int
+    ) -> None:
+        self._cache = SessionCache(cache_size)
         self._connection = connection
         self._path = path
         self._clock = clock
@@ -122,21 +128,24 @@ class SqliteLedger:
         self._wakers: list[Callable[[frozenset[Pool]], None]] = []
         self._closed = False
         # In memory there is only the one connection, and reads take their turn.
-        self._reader = _Reader(path, self._now) if path else None
+        self._reader = _Reader(path, self._now, self._cache) if path else None
         self._writer = Thread(target=self._write, name="ledger-writer", daemon=True)
         self._writer.start()
 
     @classmethod
-    async def open(cls, url: str, *, clock: Callable[[], float] | None = None) -> SqliteLedger:
+    async def open(
+        cls, url: str, *, clock: Callable[[], float] | None = None, cache_size: int = CACHE_SIZE
+    ) -> SqliteLedger:
         """Open or make the ledger and bring its schema up to date.
 
-        url     sqlite:///relative, sqlite:////absolute or memory://
-        clock   for tests; None = the database's own clock, which alone decides
-        Raises  ConfigurationError for another url, Refusal when the file cannot be used
+        url         sqlite:///relative, sqlite:////absolute or memory://
+        clock       for tests; None = the database's own clock, which alone decides
+        cache_size  sessions that are kept decoded; 0 = none
+        Raises      ConfigurationError for another url, Refusal when the file cannot be used
         """
         path = path_of(url)
         connection = await asyncio.to_thread(open_file, path) if path else open_memory()
-        return cls(connection, path, clock)
+        return cls(connection, path, clock, cache_size)
 
     async def turn(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(tx, *args)` in a transaction; returns once it is on disk.
@@ -242,7 +251,7 @@ class SqliteLedger:
     def _run_together(self, cursor: sqlite3.Cursor, group: list[_Waiting]) -> bool:
         now = self._now(cursor)
         for waiting in group:
-            tx = SqliteTx(cursor, now, waiting.woken)
+            tx = SqliteTx(cursor, now, waiting.woken, self._cache)
             try:
                 waiting.result = waiting.run(tx)
             except Exception:  # noqa: BLE001  whatever it was: the second run tells it to whom it belongs
@@ -254,7 +263,7 @@ class SqliteLedger:
         for waiting in group:
             cursor.execute("SAVEPOINT turn")
             try:
-                waiting.result = waiting.run(SqliteTx(cursor, now, waiting.woken))
+                waiting.result = waiting.run(SqliteTx(cursor, now, waiting.woken, self._cache))
             except Exception as error:  # a border: whatever a turn does wrong is its caller's to hear
                 if not self._connection.in_transaction:
                     # SQLite gave up the whole transaction, and the turns before this one with it.

@@ -12,7 +12,7 @@ from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
 from dragoman.ledger import effects, forgetting, queries, queue
-from dragoman.ledger.codec import decode_session, encode, encode_for_journal
+from dragoman.ledger.codec import encode, encode_for_journal
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.turn_rows import keep_turns
 from dragoman.ledger.tx import Tx, Value
@@ -173,7 +173,7 @@ def _verdict(outcome: Outcome) -> str:
 def load(tx: Tx, session_id: SessionId) -> Session | None:
     """The session as it stands."""
     row = tx.execute(_LOAD, (session_id,)).fetchone()
-    return None if row is None else decode_session(row[0])
+    return None if row is None else tx.cache.decode(session_id, row[0])
 
 
 def _was_seen(tx: Tx, keys: Sequence[str]) -> bool:
@@ -182,7 +182,9 @@ def _was_seen(tx: Tx, keys: Sequence[str]) -> bool:
 
 
 def _open(tx: Tx, session: Session) -> None:
-    tx.execute(_OPEN, (session.id, session.organization, *_searched(session), tx.now, tx.now, encode(session)))
+    body = encode(session)
+    tx.cache.keep(session, body)
+    tx.execute(_OPEN, (session.id, session.organization, *_searched(session), tx.now, tx.now, body))
     if (now_is := status(session)) != "creating":
         tx.execute(_CHANGE_STATUS, (session.id, tx.now, now_is, session.id))
 
@@ -190,11 +192,12 @@ def _open(tx: Tx, session: Session) -> None:
 def _store(tx: Tx, before: Session, after: Session) -> None:
     if after is before:
         return
-    searched = _searched(after)
+    searched, body = _searched(after), encode(after)
+    tx.cache.keep(after, body)
     if searched == _searched(before):
-        tx.execute(_STORE_BODY, (tx.now, encode(after), after.id))
+        tx.execute(_STORE_BODY, (tx.now, body, after.id))
     else:
-        tx.execute(_STORE, (*searched, tx.now, encode(after), after.id))
+        tx.execute(_STORE, (*searched, tx.now, body, after.id))
         if (now_is := status(after)) != status(before):
             tx.execute(_CHANGE_STATUS, (after.id, tx.now, now_is, after.id))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from dragoman.ledger.pools import Pool
+from dragoman.ledger.session_cache import SessionCache
 
 Value = str | int | float | None
 
@@ -27,11 +28,15 @@ class Rows(Protocol):
 class Tx(Protocol):
     """A transaction under way.
 
-    now  the database's clock when the transaction began; seconds since the epoch
+    now    the database's clock when the transaction began; seconds since the epoch
+    cache  sessions that were decoded before
     """
 
     @property
     def now(self) -> float: ...
+
+    @property
+    def cache(self) -> SessionCache: ...
 
     def execute(self, sql: str, parameters: Sequence[Value] = (), /) -> Rows:
         """Run one statement with `?` for each parameter. The rows of the one before are gone."""

@@ -63,6 +63,10 @@ _SIZES: dict[Pool, int] = {
     "timers": 8,
     "system": 1,
 }
+PERSISTENCE_OFF = (
+    "ENABLE_SESSION_PERSISTENCE=false: sessions are kept in memory alone, and everything is forgotten when this process "
+    "ends"
+)
 _log = logs.get("service")
 
 
@@ -102,6 +106,8 @@ class Service:
         """Open the ledger and begin to work. Raises Refusal, ConfigurationError."""
         settings = self.settings
         logs.keep_secret(settings.secrets())
+        if not settings.enable_session_persistence:
+            _log.warning("persistence.off", what=PERSISTENCE_OFF)
         for doubt in settings.doubts:
             _log.warning("setting.doubtful", what=doubt)
         data = settings.data_dir
@@ -239,6 +245,8 @@ class Service:
             found.append(f"opencode: {self.opencode_state()}")
         if self.sandbox_state().startswith("none"):
             found.append(f"sandbox: {self.sandbox_state()}")
+        if not self.settings.enable_session_persistence:
+            found.append(f"storage: {PERSISTENCE_OFF}")
         found += (f"settings: {problem}" for problem in self.live.problems)
         if self.live.waiting:
             found.append(f"settings: a restart is needed for {', '.join(self.live.waiting)}")
@@ -279,7 +287,7 @@ class Service:
     async def _open_ledger(self) -> None:
         """Open it; what the process before us had under way falls due at once."""
         self.host = _host_id(self.settings.data_dir / "host")
-        self.ledger = await SqliteLedger.open(self.settings.ledger_url)
+        self.ledger = await SqliteLedger.open(self.settings.ledger_url, cache_size=self.settings.session_cache_size)
         try:
             await self.ledger.turn(effects.release_host, self.host)
             await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=self._cleanup_s)

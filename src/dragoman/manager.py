@@ -35,7 +35,7 @@ from dragoman.core.events import (
 from dragoman.core.session import Resting, Session, Status, Step, live_turn, may_change, status
 from dragoman.errors import Refusal, Theirs, Told
 from dragoman.ids import AgentThread, HostId, OrganizationId, SessionId, library_session_id
-from dragoman.ledger import erasing, kept, turns
+from dragoman.ledger import forgetting, kept, turns
 from dragoman.ledger.kept import Kept
 from dragoman.ledger.read import Line, Stats, StatusChange, stats
 from dragoman.ledger.sqlite import SqliteLedger
@@ -233,10 +233,11 @@ class SessionManager:
         id_ = SessionId(session_id)
 
         def delete(tx: Tx) -> bool:
-            session = turns.load(tx, id_)
-            if session is not None and live_turn(session) is not None:
+            if turns.load(tx, id_) is None:
+                return False
+            if not forgetting.erase_rows(tx, id_):
                 raise Refusal(f"Work is under way in {session_id}: complete the session first, and delete it then.")
-            return session is not None and erasing.erase(tx, id_)
+            return True
 
         gone = await self._ledger.turn(delete)
         if gone:

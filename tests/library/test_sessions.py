@@ -30,8 +30,8 @@ async def made(manager: SessionManager, **changes: str) -> ManagedSession:
 
 
 def every_row(tx: Tx) -> list[object]:
-    """All that is kept, but for the note that tells those who keep copies what is gone."""
-    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'departures'"
+    """All that is kept, but for the two notes (an id, no words) that a session is gone: for copies, and for its return."""
+    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('departures', 'forgotten')"
     tables = [name for (name,) in tx.execute(sql).fetchall()]
     return [row for table in tables for row in tx.execute(f"SELECT * FROM {table}").fetchall()]  # noqa: S608  ours
 

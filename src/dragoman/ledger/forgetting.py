@@ -126,11 +126,8 @@ def erase_words(tx: Tx, session: SessionId) -> int:
     return sum(tx.execute(_SQL[name], (session, BATCH)).rowcount for name in _WORDS)
 
 
-def erase_session(tx: Tx, session: SessionId, wish: int, report: Report) -> bool:
-    """Remove a session and all that is left of it; False, and nothing is removed, when a turn is under way.
-
-    report  how far the wish has come with this
-    """
+def erase_rows(tx: Tx, session: SessionId) -> bool:
+    """Remove a session and all that is left of it at once; False, and nothing is removed, when a turn is under way."""
     if tx.execute(_SQL["is_live"], (session,)).fetchone() is not None:
         return False
     while erase_words(tx, session):
@@ -138,6 +135,16 @@ def erase_session(tx: Tx, session: SessionId, wish: int, report: Report) -> bool
     tx.execute(_SQL["bury"], (tx.now, session))
     for name in ("erase_waiting", "erase_turns", "erase_status_changes", "erase_session"):
         tx.execute(_SQL[name], (session,))
+    return True
+
+
+def erase_session(tx: Tx, session: SessionId, wish: int, report: Report) -> bool:
+    """Remove a session and all that is left of it; False, and nothing is removed, when a turn is under way.
+
+    report  how far the wish has come with this
+    """
+    if not erase_rows(tx, session):
+        return False
     put_report(tx, wish, report)
     return True
 

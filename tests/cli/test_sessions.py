@@ -158,3 +158,25 @@ def test_a_wrong_setting_ends_with_78(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert shown.exit_code == 78
     assert "LEDGER_URL (the environment) names a redis server" in shown.stderr
     assert CANARY not in shown.stderr
+
+
+def test_a_session_is_completed_and_reactivated_by_command(run: Run, ledger: SqliteLedger) -> None:
+    assert run("complete", FIRST, "--reason", "shipped").exit_code == 0
+    shown = run("show", FIRST).stdout
+    assert "Session completed: shipped" in shown
+    assert "Stopping" in shown, "its turn is ended first"
+    again = run("reactivate", SECOND)
+    assert again.exit_code == 1
+    assert again.stderr == f"Session {SECOND} is active; it cannot become active.\n"
+    assert "No session has the id 'nobody'" in run("complete", "nobody").stderr
+
+
+def test_without_session_management_the_command_line_changes_nothing(
+    run: Run, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENABLE_SESSION_MANAGEMENT", "false")
+    refused = run("complete", FIRST)
+    assert refused.exit_code == 1
+    assert "ENABLE_SESSION_MANAGEMENT is false" in refused.stderr
+    assert run("list").exit_code == 0
+    assert "CompletionRequested" not in run("show", FIRST).stdout

@@ -30,7 +30,7 @@ _HELP: Mapping[str, str] = {
     "forget": "Remove all that is kept of an issue.",
     "replay": "Play an exported session again, decision by decision.",
     "serve": "Run the service between Linear and OpenCode.",
-    "sessions": "List, show, watch or export sessions.",
+    "sessions": "List, show, watch or export sessions; complete or reactivate them.",
     "why": "Why a request became a session or not, and with what; or would.",
     "stats": "How turns went: outcomes, times, asks, tokens, cost.",
 }

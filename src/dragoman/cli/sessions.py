@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from dragoman import config, logs
+from dragoman.cli.control import complete, reactivate
 from dragoman.cli.export import FORMATS, Form, take, written
 from dragoman.cli.journal import body_of, plain, tell
 from dragoman.cli.ledger_file import fail, look
@@ -26,10 +27,14 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs; t
 
 @click.group("sessions")
 def command() -> None:
-    """List, show, watch or export sessions.
+    """List, show, watch or export sessions, complete or reactivate them.
 
     Needs only DRAGOMAN_DATA_DIR or SESSION_STORAGE_URL. Exit codes: 0, 1 not found or unreadable, 78 wrong settings.
     """
+
+
+command.add_command(complete)
+command.add_command(reactivate)
 
 
 @command.command("list")

@@ -58,6 +58,7 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
     [
         *(("turns", name) for name in queries.load("turns")),
         ("forgetting", "turns_before"),
+        *(("traces", name) for name in queries.load("traces")),
         *(("effects", name) for name in ("end", "retry", "renew")),
         *(("queue", name) for name in queries.load("queue")),
         *(("cleanup", name) for name in ("forget_seen", "forget_effects")),

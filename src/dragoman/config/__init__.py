@@ -195,6 +195,7 @@ def _read(sources: Sources) -> Settings:
         host=read(names.HOST),
         port=read(names.PORT),
         public_url=read(names.PUBLIC_URL),
+        traces_url=read(names.OTEL_EXPORTER_OTLP_ENDPOINT),
         data_dir=data_dir,
         log_level=read(names.LOG_LEVEL),
         debug_linear_webhooks=read(names.DEBUG_LINEAR_WEBHOOKS),

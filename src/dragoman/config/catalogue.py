@@ -435,6 +435,16 @@ PUBLIC_URL = Setting(
     absent="no links",
     example="https://dragoman.example.com",
 )
+OTEL_EXPORTER_OTLP_ENDPOINT = Setting(
+    name="OTEL_EXPORTER_OTLP_ENDPOINT",
+    group="Service",
+    about="Where traces are sent, one a turn, by OTLP over HTTP; needs `pip install 'dragoman[otel]'`",
+    kind="URL",
+    parser=_always(values.url("http://127.0.0.1:4318")),
+    absent="no traces",
+    fields=("traces_url",),
+    example="http://127.0.0.1:4318",
+)
 DRAGOMAN_CONFIG = Setting(
     name="DRAGOMAN_CONFIG",
     group="Service",

@@ -49,6 +49,7 @@ class Settings(Record):
     paces                  messages a minute of one person and of one organization
     host, port             where to listen; port 0 = a free one
     public_url             where people reach this service; empty = no links
+    traces_url             where traces of turns are sent; empty = nowhere
     data_dir               absolute; ours alone
     log_level              debug, info, warning or error
     debug_linear_webhooks  log what webhooks hold, redacted
@@ -97,6 +98,7 @@ class Settings(Record):
     host: str
     port: int
     public_url: str
+    traces_url: str
     data_dir: Path
     log_level: str
     debug_linear_webhooks: bool

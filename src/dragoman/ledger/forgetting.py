@@ -117,7 +117,7 @@ def wish_of(job: Job) -> Wish:
 
 
 def on_their_way(tx: Tx, session: SessionId) -> bool:
-    """Whether people are still to read something of a session."""
+    """Whether people are still to read something of a session, or to get what it made."""
     return tx.execute(_SQL["on_their_way"], (session,)).fetchone() is not None
 
 

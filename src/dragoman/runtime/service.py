@@ -46,6 +46,7 @@ from dragoman.runtime.projector import Projector
 from dragoman.runtime.start_gate import StartGate
 from dragoman.runtime.stopwatch import Stopwatch
 from dragoman.runtime.tenant import Tenant
+from dragoman.runtime.tracing import Tracing, open_exporter
 from dragoman.runtime.workers import Perform, Recurs, Workers
 
 BEAT_S = 10.0
@@ -115,6 +116,7 @@ class Service:
         self.agent_host = self._agent_host()
         _make_folders(data)
         self._projection = RedisStore(settings.projection_url) if settings.projection_url else None
+        exporter = open_exporter(settings.traces_url) if settings.traces_url else None
         self._lock = _lock(data / "dragoman.lock")
         try:
             await self._open_ledger()
@@ -147,6 +149,10 @@ class Service:
         )
         self.engine.listen(self.desk.told)
         self.engine.listen(self._stopwatch.told)
+        self._tracing = Tracing(self.ledger, exporter) if exporter is not None else None
+        if self._tracing is not None:
+            self.engine.listen(self._tracing.told)
+            self._spawn("tracing", self._tracing.run())
         self.projector = self._projector()
         self.follower = Follower(self.engine, self.agent_host)
         self._forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
@@ -221,6 +227,8 @@ class Service:
     async def close(self) -> None:
         """Let the ledger go, after `wind_down` and when the doors are closed."""
         await self.linear.close()
+        if self._tracing is not None:
+            await self._tracing.close()
         if self.projector is not None:
             await self.projector.close(PARTS_S)
         await self.ledger.close()

@@ -6,8 +6,8 @@ WHERE s.issue_key = ?
 ORDER BY s.n;
 
 -- name: on_their_way
--- What people are still to read of a session.
-SELECT 1 FROM effects WHERE session = ? AND lane = 'linear' AND done_at IS NULL LIMIT 1;
+-- What people are still to read of a session, and what is still to be delivered; timers aside.
+SELECT 1 FROM effects WHERE session = ? AND lane IS NOT NULL AND done_at IS NULL LIMIT 1;
 
 -- name: pull_requests
 -- Addresses of the pull requests that a session opened.

@@ -1,0 +1,76 @@
+"""From a delegated issue to a pull request, with the real OpenCode, a real git remote and a pretend GitHub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dragoman.sim.forge import Forge
+from dragoman.sim.script import Say
+from dragoman.sim.stories import bash
+from tests.live.conftest import Serving
+from tests.live.service import LiveService, git
+
+pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+
+TOKEN = "ghp_canary_0123456789"
+VERIFY = 'verify = ["python3 -m unittest -q"]\nverify_red = true\n'
+
+
+def on_forge(service: LiveService, forge: Forge) -> None:
+    """Have the sample repository at the pretend GitHub, with our token."""
+    forge.add("acme/sample", service.repository)
+    toml = service.folder / "dragoman.toml"
+    url = f'url = "{forge.git_url("acme/sample")}"\n{VERIFY}'
+    lines = [url if line.startswith("url = ") else line for line in toml.read_text("utf-8").splitlines()]
+    toml.write_text("\n".join(lines), "utf-8")
+    service.environment |= {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": forge.api_url}
+
+
+async def test_an_issue_becomes_a_pull_request_with_a_receipt(serving: Serving, tmp_path: Path) -> None:
+    forge = Forge(tmp_path / "forge", {TOKEN: "write"})
+    async with serving(linear={"forge": forge}, start=False) as service:
+        on_forge(service, forge)
+        await service.start()
+        issue = service.linear.people.create_issue("average() is wrong", "It divides by one too many.")
+        session = service.linear.people.delegate(issue.id)
+        await service.shows(session, "elicitation", "What should average([]) do?")
+        service.linear.people.answer(session.id, "Return 0.0")
+        final = await service.ends(session)
+
+        shop = forge.repositories["acme/sample"]
+        [pull] = shop.pulls
+        assert final.body.startswith("Fixed. ")
+        assert f"**Pull request:** {pull['html_url']}" in final.body
+        assert "⚠️" not in final.body
+        assert "- ✅ `python3 -m unittest -q`: exit code 0" in final.body
+        assert "- ▫️ `python3 -m unittest -q`: exit code 1" in final.body
+        assert "“What should average([]) do?” → “Return 0.0”" in final.body
+        assert pull["title"] == f"{issue.identifier}: average() is wrong"
+        assert "return sum(values) / len(values)" in shop.git("show", f"{issue.branch_name}:stats.py")
+        shown = service.linear.world.session(session.id)
+        await service.becomes(lambda: pull["html_url"] in [link.url for link in shown.links])
+        assert pull["html_url"] in [one.url for one in service.linear.world.attachments.values()]
+
+
+async def test_an_agent_that_looks_for_the_token_finds_none_and_cannot_push(serving: Serving, tmp_path: Path) -> None:
+    look = (
+        "echo x > x.txt; git add -A; git commit -qm x; git push origin HEAD 2>&1; env; git config --list; "
+        "cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; true"
+    )
+    forge = Forge(tmp_path / "forge", {TOKEN: "write"})
+    async with serving(linear={"forge": forge}, start=False) as service:
+        on_forge(service, forge)
+        service.linear.model.tell("look", [bash(look, "Look around")], [Say(text="I found:\n\n{result}")])
+        await service.start()
+        session = service.ask("[story=look] fix it")
+        final = await service.ends(session)
+        assert "pushing-is-done-by-dragoman-after-the-turn" in final.body
+        assert "**Pull request:**" in final.body
+        assert TOKEN not in "\n".join(str(row.content) for row in service.rows(session))
+        assert TOKEN not in service.log.read_text("utf-8")
+        workspace = service.workspace(session)
+        assert TOKEN not in git(workspace, "config", "--list")
+        files = [file for file in service.data.rglob("*") if file.is_file() and not file.is_symlink()]
+        assert [file for file in files if TOKEN.encode() in file.read_bytes()] == []

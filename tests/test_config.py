@@ -10,6 +10,7 @@ import pytest
 
 from dragoman import config
 from dragoman.config.values import INVENTED_TOKEN, INVENTED_URL
+from dragoman.core.choosing import PermissionRule
 from dragoman.errors import ConfigurationError
 
 CANARY = "canary-5ecr3t-value"
@@ -313,14 +314,16 @@ def test_a_problem_in_a_folder_names_the_file(folder: Path) -> None:
         (TOML + "[session]\nheartbeat_s = -1\n", "[session] heartbeat_s must be greater than 0. Example: heartbeat_s = 600"),
         (TOML + "[session]\nstop_s = nan\n", "[session] stop_s must be greater than 0"),
         (TOML + "[session]\npatience_s = inf\n", "[session] patience_s must be greater than 0"),
-        (TOML + "session = 3\n", "[[repositories]] 1 'session' is no setting; known are name, url"),
+        (TOML + "zzz = 3\n", "[[repositories]] 1 'zzz' is no setting; known are name, url"),
         ("session = 3\n" + TOML, "[session] must be a table"),
         (TOML + "branch = 'x'\n", "[[repositories]] 1 'branch' is no setting; did you mean 'base_branch'?"),
         (TOML + "type = 'x'\n", "'type' is no setting"),
         ('[[repositories]]\nname = "a/b"\n', "missing required field `url`"),
         ("repositories = 'x'\n", "`repositories` must be written [[repositories]]"),
         ("", "No repository is configured. Example: [[repositories]]"),
-        (TOML + TOML.replace("shop", "till"), "None of the repositories is the default"),
+        (TOML + "template = 'none'\n", "[[repositories]] 1 template 'none' stands in no [[templates]]; known are none"),
+        (TOML + "permissions = { bash = 'maybe' }\n", "[[repositories]] 1 permissions 'bash' must be allow, ask or deny"),
+        (TOML + "[routing]\nlabel_bak = true\n", "[routing] 'label_bak' is no setting; did you mean 'label_back'?"),
         (TOML + "[opencode]\npass_env = 'KEY'\n", "[opencode] pass_env: Expected `array`, got `str`. Example: [opencode]"),
         (TOML + "[opencode]\npas_env = []\n", "[opencode] 'pas_env' is no setting; did you mean 'pass_env'?"),
     ],
@@ -331,6 +334,18 @@ def test_what_is_wrong_in_the_file_is_told_with_its_name(folder: Path, toml: str
     told = problems(folder)
     assert all(problem.startswith(str(path)) for problem in told)
     assert any(says in problem for problem in told), told
+
+
+def test_several_repositories_need_no_default_and_say_what_belongs_to_them(folder: Path) -> None:
+    till = '[[repositories]]\nname = "acme/till"\nurl = "https://git.example.org/acme/till.git"\nteams = ["OPS"]\n'
+    more = 'model = "a/b"\npermissions = { bash = { "rm *" = "deny" } }\n[routing]\nlabel_back = true\n'
+    (folder / "dragoman.toml").write_text(TOML + till + more)
+    routing = load(folder).rules.routing
+    assert routing.label_back
+    shop, till_place = routing.places
+    assert (till_place.name, till_place.host, till_place.teams) == ("acme/till", "git.example.org", ("OPS",))
+    assert till_place.permissions == (PermissionRule(permission="bash", pattern="rm *", action="deny"),)
+    assert not shop.default
 
 
 def test_the_file_may_tune_the_rules_and_pass_on_names(folder: Path) -> None:

@@ -25,6 +25,7 @@ from dragoman.core.events import (
     QuestionAsked,
     ReactivationRequested,
     Receipt,
+    RepositoriesSuggested,
     RequestRefused,
     RunAborted,
     RunFailed,
@@ -50,7 +51,9 @@ from dragoman.core.events import (
     Withdrawn,
     WorkFound,
 )
-from dragoman.core.session import Session, Starting, Stopping, Working, live_turn, profile, status
+from dragoman.core.limits import Rules
+from dragoman.core.routing import Place, Routing
+from dragoman.core.session import Choosing, Session, Starting, Stopping, Working, live_turn, profile, status
 from dragoman.core.step import step
 from dragoman.ids import AgentThread, AskId, MessageId, PartId, run_id
 from tests.builders import HOST, ORGANIZATION, SESSION, a_prompt, an_issue
@@ -60,7 +63,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "design.md"
 OPENING = "<!-- state diagram: begin (python -m tests.core.diagram) -->"
 CLOSING = "<!-- state diagram: end -->"
 LATER_S = 1_000_000.0  # between two events: longer than any deadline, so that every timer finds its time come
-STATES_MOST = 5_000
+STATES_MOST = 10_000
+# Two repositories and nothing that decides between them: people are asked.
+RULES = Rules(routing=Routing(places=(Place(name="acme/shop"), Place(name="acme/till"))))
 
 Arrow = tuple[str, str]
 
@@ -74,7 +79,7 @@ def arrows() -> dict[Arrow, set[str]]:
     while waiting:
         session, now = waiting.pop()
         for event in representatives(session, now):
-            after = step(session, event, now).session
+            after = step(session, event, now, RULES).session
             change = (type(session.phase).__name__, type(after.phase).__name__)
             if change[0] != change[1] or _turns_over(session, after):
                 found[change].add(type(event).__name__)
@@ -98,6 +103,7 @@ def representatives(session: Session, now: float) -> list[Event]:
         SessionOpened(issue=an_issue(), prompt=a_prompt("what is this?", sent_at=now)),
         Prompted(prompt=a_prompt(sent_at=now)),
         Prompted(prompt=a_prompt("/queue more", sent_at=now)),
+        Prompted(prompt=a_prompt("acme/shop", sent_at=now)),
         StopRequested(sent_at=now),
         Withdrawn(reason="unassigned"),
         SessionExpired(),
@@ -106,6 +112,7 @@ def representatives(session: Session, now: float) -> list[Event]:
         StatusRequested(status="error"),
         RequestRefused(deed="start", reason="user"),
         IssueRead(run=run, issue=an_issue()),
+        RepositoriesSuggested(run=run),
         RunStarted(run=run, thread=thread, repository="app", directory="/w", branch="b"),
         RunWaiting(run=run, cause="opencode"),
         PlaceInQueue(run=run, place=2),
@@ -169,6 +176,8 @@ def _kind(session: Session) -> tuple[object, ...]:
     return (
         type(phase),
         isinstance(phase, Starting) and phase.prompt is not None,
+        isinstance(phase, Starting) and phase.asked,
+        phase.shown if isinstance(phase, Choosing) else 0,
         isinstance(phase, Working) and bool(phase.asks),
         phase.by if isinstance(phase, Stopping) else "",
         turn is not None and bool(turn.waiting),

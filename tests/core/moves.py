@@ -34,6 +34,7 @@ from dragoman.core.events import (
     ReactivationRequested,
     Reasoned,
     Receipt,
+    RepositoriesSuggested,
     RequestRefused,
     RunAborted,
     RunFailed,
@@ -53,6 +54,7 @@ from dragoman.core.events import (
     StatusRequested,
     StopDue,
     StopRequested,
+    Suggestion,
     ThreadLinked,
     Todo,
     TodosChanged,
@@ -88,7 +90,9 @@ parts = st.sampled_from([PartId(f"prt_{n}") for n in range(6)])
 asks = st.sampled_from([AskId(f"ask_{n}") for n in range(4)])
 threads = st.sampled_from([AgentThread("ses_1"), AgentThread("ses_child")])
 ages = st.sampled_from([0.0, 0.0, 0.5, 3.0, 100.0, UNKNOWN_TIME])
-texts = st.sampled_from(["go", "", "yes", "always", "no", "Red", "/queue later", "/queue", "  ", "use tabs, please"])
+texts = st.sampled_from(
+    ["go", "", "yes", "always", "no", "Red", "/queue later", "/queue", "  ", "use tabs, please", "acme/shop", "till"]
+)
 tools = st.sampled_from(
     [
         Tool(name="bash", input='{"command":"ls"}', output="a\nb"),
@@ -134,7 +138,12 @@ refusals = st.builds(
     issue=issues,
 )
 begins = st.one_of(
-    st.builds(IssueRead, run=runs, issue=issues),
+    st.builds(IssueRead, run=runs, issue=issues, chosen=st.sampled_from(["", "", "acme/shop"])),
+    st.builds(
+        RepositoriesSuggested,
+        run=runs,
+        suggestions=st.sampled_from([(), (Suggestion(name="acme/till", confidence=0.9),)]),
+    ),
     st.builds(
         RunStarted, run=runs, thread=threads, repository=st.just("app"), directory=st.just("/w"), branch=st.just("b")
     ),

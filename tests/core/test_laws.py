@@ -21,6 +21,7 @@ from dragoman.core.effects import (
     ShipWork,
     StartRun,
     SteerRun,
+    SuggestRepositories,
 )
 from dragoman.core.events import (
     Answered,
@@ -29,7 +30,9 @@ from dragoman.core.events import (
     HeartbeatDue,
     IssueRead,
     OperatorEvent,
+    Prompt,
     Prompted,
+    RepositoriesSuggested,
     RequestRefused,
     RunSettled,
     RunStarted,
@@ -41,7 +44,10 @@ from dragoman.core.events import (
     Withdrawn,
     WorkFound,
 )
+from dragoman.core.limits import Rules
+from dragoman.core.routing import Place, Routing
 from dragoman.core.session import (
+    Choosing,
     Closed,
     Resting,
     Session,
@@ -69,8 +75,8 @@ _effect: msgspec.json.Decoder[Effect] = msgspec.json.Decoder(Effect)
 class Observer:
     """Hears what the session hears and holds each step against the laws."""
 
-    def __init__(self) -> None:
-        self.story = Story()
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.story = Story(rules)
         self.shown: dict[ActivityId, Activity] = {}
         self.finals: list[ActivityId] = []
 
@@ -141,8 +147,11 @@ class Observer:
             asked: list[InspectWork | ShipWork] = [*self.story.all(InspectWork), *self.story.all(ShipWork)]
             assert any(effect.run == turn.run for effect in asked), "what it waits for is on its way"
         if isinstance(after.phase, Starting):
-            asked_for = [*self.story.all(ReadIssue)] if after.phase.prompt is not None else [*self.story.all(StartRun)]
-            assert any(effect.run == turn.run for effect in asked_for), "what it waits for is on its way"
+            runs = {effect.run for effect in self.story.all(StartRun)}
+            if after.phase.prompt is not None:
+                runs = {effect.run for effect in self.story.all(ReadIssue)}
+                runs |= {effect.run for effect in self.story.all(SuggestRepositories)}
+            assert turn.run in runs, "what it waits for is on its way"
 
     def finish(self) -> None:
         """Let everything answer as it should: then the session comes to rest."""
@@ -153,6 +162,11 @@ class Observer:
                 return
             if isinstance(phase, Stopping):
                 self.move(Wait(seconds=5.0), 0)
+            elif isinstance(phase, Choosing):
+                activity = ActivityId(f"answer-{phase.turn.number}")
+                self.hear(Prompted(prompt=Prompt(text="acme/shop", activity=activity)))
+            elif isinstance(phase, Starting) and phase.asked:
+                self.hear(RepositoriesSuggested(run=phase.turn.run))
             elif isinstance(phase, Starting) and phase.prompt is not None:
                 self.hear(IssueRead(run=phase.turn.run))
             elif isinstance(phase, Shipping) and phase.found:
@@ -193,6 +207,8 @@ def every_prompt_is_acknowledged(
             assert isinstance(after.phase, Stopping)
             grown = (len(after.queued) - len(before.queued)) + (after.phase.dropped - dropped)
             assert grown == 1, "it waits for the end of the stop, or the end will say that it is not started"
+        case Choosing(turn=turn):
+            assert any(isinstance(e, Post) for e in effects) or len(_turn(after).held) > len(turn.held)
         case Working(turn=turn) if any(ask.shown for ask in _asks(before)):
             answered = any(isinstance(e, Post | AnswerPermission | AnswerQuestion) for e in effects)
             assert answered or len(_turn(after).held) > len(turn.held)
@@ -303,6 +319,8 @@ def _turn(session: Session) -> Turn:
 
 def _open(session: Session) -> tuple[str, int, int] | None:
     """The question that is before people: which, its how-many-th part, the how-many-th time."""
+    if isinstance(session.phase, Choosing):
+        return (session.phase.turn.run, session.phase.shown, round(session.phase.shown_at))
     return next(((ask.ask.ask, len(ask.answers), ask.shown) for ask in _asks(session) if ask.shown), None)
 
 
@@ -312,6 +330,20 @@ def _open(session: Session) -> tuple[str, int, int] | None:
 @given(moves)
 def test_the_laws_hold_in_every_history(history: list[Event | Wait]) -> None:
     observer = Observer()
+    for number, move in enumerate(history):
+        observer.move(move, number)
+    observer.finish()
+
+
+TWO_REPOSITORIES = Rules(routing=Routing(places=(Place(name="acme/shop"), Place(name="acme/till"))))
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(moves)
+def test_the_laws_hold_where_people_are_asked_for_the_repository(history: list[Event | Wait]) -> None:
+    observer = Observer(TWO_REPOSITORIES)
     for number, move in enumerate(history):
         observer.move(move, number)
     observer.finish()

@@ -8,7 +8,7 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from dragoman.core.activities import Action, Choice, Elicitation, Response, Thought
-from dragoman.core.events import Prompted, SessionOpened, StopRequested, Todo, Withdrawn
+from dragoman.core.events import Prompted, SessionOpened, StopRequested, Suggestion, Todo, Withdrawn
 from dragoman.errors import LinearError
 from dragoman.ids import IssueId, SessionId, activity_id
 from dragoman.linear.client import Linear, open_linear
@@ -193,3 +193,19 @@ async def test_the_app_gets_a_token_and_another_when_the_first_is_revoked(sim: S
         sim.tokens.revoke_all()
         assert await linear.post(session, activity_id(session, 1), Response(body="Done.")) == "written"
         assert sim.tokens.granted == 2
+
+
+async def test_a_label_is_made_once_and_given_to_the_issue(sim: Simulator, linear: Linear) -> None:
+    issue = sim.people.create_issue("Wrong place", labels=["bug"])
+    for _ in range(2):
+        await linear.label_issue(IssueId(issue.id), "repo:acme/shop")
+    assert [label.name for label in sim.world.issue(issue.id).labels] == ["bug", "repo:acme/shop"]
+    assert sim.graphql.requests["issueLabelCreate"] == 1
+
+
+async def test_repositories_are_suggested_from_the_candidates_alone(sim: Simulator, linear: Linear) -> None:
+    sim.world.suggestions = {"acme/shop": 0.9, "acme/other": 1.0}
+    session = sim.people.mention(sim.people.create_issue("Where?").id, "please fix it")
+    candidates = [("github.com", "acme/shop"), ("localhost", "acme/till")]
+    found = await linear.suggestions(IssueId(session.issue or ""), SessionId(session.id), candidates)
+    assert found == (Suggestion(name="acme/shop", confidence=0.9),)

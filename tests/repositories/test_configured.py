@@ -1,7 +1,7 @@
 import pytest
 
-from dragoman.errors import ConfigurationError
-from dragoman.repositories.configured import Repository, choose_default, problems_of
+from dragoman.errors import Refusal
+from dragoman.repositories.configured import Repository, problems_of, repository_of
 
 SHOP = Repository(name="acme/shop", url="/srv/shop")
 SITE = Repository(name="acme/site", url="https://token@git.example.org/acme/site.git")
@@ -9,24 +9,29 @@ MAIN = Repository(name="acme/main", url="git@git.example.org:acme/main.git", def
 
 
 def test_a_single_repository_is_the_default() -> None:
-    assert choose_default([SHOP]) is SHOP
+    assert repository_of([SHOP], "") is SHOP
 
 
-def test_the_marked_one_of_several_is_the_default() -> None:
-    assert choose_default([SHOP, MAIN, SITE]) is MAIN
+def test_the_named_one_of_several_is_taken_else_the_default() -> None:
+    assert repository_of([SHOP, MAIN, SITE], "acme/site") is SITE
+    assert repository_of([SHOP, MAIN, SITE], "") is MAIN
 
 
 @pytest.mark.parametrize(
-    "repositories, says",
+    "repositories, name, says",
     [
-        ([], "Add \\[\\[repositories\\]\\]"),
-        ([SHOP, SITE], "acme/shop, acme/site.*Set default = true"),
-        ([MAIN, Repository(name="acme/b", url="/b", default=True), SHOP], "acme/main, acme/b.*Leave it at one"),
+        ([], "", "Add \\[\\[repositories\\]\\]"),
+        ([SHOP, SITE], "", "Name one in the request"),
+        ([SHOP, SITE], "acme/gone", "acme/gone is no longer configured"),
     ],
 )
-def test_without_one_default_the_operator_is_told_what_to_do(repositories: list[Repository], says: str) -> None:
-    with pytest.raises(ConfigurationError, match=says):
-        choose_default(repositories)
+def test_when_none_is_known_people_are_told_what_to_do(repositories: list[Repository], name: str, says: str) -> None:
+    with pytest.raises(Refusal, match=says):
+        repository_of(repositories, name)
+
+
+def test_a_model_of_a_repository_is_checked() -> None:
+    assert problems_of([Repository(name="acme/shop", url="/srv/shop", model="gpt")])
 
 
 def test_good_repositories_have_no_problems() -> None:

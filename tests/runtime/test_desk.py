@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dragoman.core.events import IssueRead, RunAborted, RunFailed, RunStarted, SessionOpened
 from dragoman.core.session import Session, Workspace
-from dragoman.errors import ConfigurationError, GitError
+from dragoman.errors import GitError, Refusal
 from dragoman.ids import AgentThread, SessionId, run_id
 from dragoman.repositories.configured import Repository
 from dragoman.runtime.desk import Desk
@@ -146,8 +146,11 @@ async def test_of_several_repositories_the_default_is_taken(engine: Engine, upst
     place, _ = await a_desk(engine, tmp_path, other, ours).workspace(await opened(engine, ONE))
     assert place.repository == "acme/shop"
     undecided = a_desk(engine, tmp_path, other, replace(ours, default=False))
-    with pytest.raises(ConfigurationError, match="None of the repositories is the default"):
+    with pytest.raises(Refusal, match="Which repository to work in is not decided"):
         await undecided.workspace(await opened(engine, TWO))
+    session = replace(await opened(engine, TWO), repository="acme/shop")
+    place, _ = await undecided.workspace(session)
+    assert place.repository == "acme/shop"
 
 
 async def test_a_repository_that_cannot_be_fetched_is_told(engine: Engine, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from dragoman import config, logs
 from dragoman.cli.journal import plain
 from dragoman.cli.ledger_file import EX_CONFIG, fail, look_if_there
 from dragoman.core.choosing import PRIORITIES, Choice, Reason, Way
-from dragoman.core.events import Issue, Prompt
-from dragoman.core.session import Session, status
+from dragoman.core.events import Issue, Prompt, Suggestion
+from dragoman.core.placing import would_be
+from dragoman.core.session import Choosing, Session, status
 from dragoman.core.taking_up import facts_of_issue
-from dragoman.core.triggers import asks_for_guide, choose
+from dragoman.core.triggers import asks_for_guide
 from dragoman.core.wording import one_line
 from dragoman.errors import ConfigurationError, LinearError
 from dragoman.ids import IssueId
@@ -47,7 +48,8 @@ class Told(Record, omit_defaults=False):
 @click.option("--delegate", is_flag=True, help="What would follow if somebody delegated the issue.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
-    """Say why a request became a session or a simple answer, and why with this agent, model, template and priority.
+    """Say why a request became a session or a simple answer, where it is worked on, and why with this agent, model,
+    template and priority.
 
     ISSUE is its key, ENG-12. Without options: what was decided for its newest session; for an issue without one, what
     would follow from a delegation. A dry run reads the issue in Linear, or what the ledger knows of it, and writes
@@ -64,10 +66,13 @@ def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
         told = _decided(key, known, settings)
     else:
         kind: Way = "mention" if say is not None and not delegate else "delegation"
-        found = asyncio.run(_read(settings, key)) or (known.issue if known else None)
+        prompt = Prompt(text=say or "", kind=kind)
+        chosen = look_if_there(settings.ledger_url, lambda tx: _chosen(tx, key)) or ""
+        read_now, suggestions = asyncio.run(_read(settings, key, prompt, chosen))
+        found = read_now or (known.issue if known else None)
         if found is None:
             fail(f"There is no issue {key} that we may see, and no session on it.")
-        told = _would_be(found, say or "", kind, settings)
+        told = _would_be(found, prompt, settings, chosen, suggestions)
     if as_json:
         click.echo(logs.masked(msgspec.json.encode(told).decode()))
         return
@@ -81,8 +86,17 @@ def _newest(tx: Tx, key: str) -> Session | None:
     return details.session if details is not None else None
 
 
-async def _read(settings: config.Settings, key: str) -> Issue | None:
-    """The issue in Linear; None when it cannot be read, which is said."""
+def _chosen(tx: Tx, key: str) -> str:
+    """The repository that people chose for the issue before; empty when they were not asked."""
+    found = read.sessions(tx, issue_key=key, limit=20)
+    details = (read.details(tx, one.id) for one in found)
+    return next((one.session.chosen for one in details if one is not None and one.session.chosen), "")
+
+
+async def _read(
+    settings: config.Settings, key: str, prompt: Prompt, chosen: str
+) -> tuple[Issue | None, tuple[Suggestion, ...] | None]:
+    """The issue in Linear, None when it cannot be read, which is said; and Linear's suggestions where they would count."""
     linear = open_linear(
         settings.linear_api_url,
         access_token=settings.linear_access_token,
@@ -91,14 +105,29 @@ async def _read(settings: config.Settings, key: str) -> Issue | None:
     )
     try:
         async with linear:
-            return await linear.issue(IssueId(key))  # Linear takes the key as well
+            issue = await linear.issue(IssueId(key))  # Linear takes the key as well
+            facts = facts_of_issue(issue, prompt, read=True)
+            if would_be(facts, settings.rules, chosen=chosen).repository:
+                return issue, None
+            candidates = tuple((place.host, place.name) for place in settings.rules.routing.places)
+            if len(candidates) < 2:
+                return issue, None
+            try:
+                return issue, await linear.suggestions(issue.id, None, candidates)
+            except LinearError as error:
+                click.echo(logs.masked(f"Linear suggests no repository for {key}: {error}"), err=True)
+                return issue, ()
     except LinearError as error:
         click.echo(logs.masked(f"{key} cannot be read in Linear: {error}"), err=True)
-        return None
+        return None, None
 
 
 def _decided(key: str, session: Session, settings: config.Settings) -> Told:
-    choice = session.choice
+    choice, phase = session.choice, session.phase
+    asked: tuple[Reason, ...] = ()
+    if isinstance(phase, Choosing):
+        among = ", ".join(phase.decision.among)
+        asked = (*phase.decision.trace, Reason(what="repository", chosen="", because=f"people are asked: {among}"))
     return Told(
         issue=_title(key, session.issue),
         dry_run=False,
@@ -106,18 +135,24 @@ def _decided(key: str, session: Session, settings: config.Settings) -> Told:
         session=session.id,
         status=status(session),
         choice=choice,
-        reasons=_complete(choice, session.issue, settings) if choice is not None else (),
+        reasons=_complete(choice, session.issue, settings) if choice is not None else asked,
     )
 
 
-def _would_be(issue: Issue, words: str, kind: Way, settings: config.Settings) -> Told:
+def _would_be(
+    issue: Issue,
+    prompt: Prompt,
+    settings: config.Settings,
+    chosen: str,
+    suggestions: tuple[Suggestion, ...] | None,
+) -> Told:
     rules = settings.rules
-    facts = facts_of_issue(issue, Prompt(text=words, kind=kind), read=True)
-    request = "a delegation" if kind == "delegation" else f"a mention: “{one_line(words, 100)}”"
-    if asks_for_guide(words, rules.handling) and kind == "mention":
+    facts = facts_of_issue(issue, prompt, read=True)
+    request = "a delegation" if prompt.kind == "delegation" else f"a mention: “{one_line(prompt.text, 100)}”"
+    if asks_for_guide(prompt.text, rules.handling) and prompt.kind == "mention":
         guide = Reason(what="mode", chosen="guide", because="the whole message asks for help")
         return Told(issue=_title(issue.key, issue), dry_run=True, request=request, reasons=(guide,))
-    choice = choose(facts, rules.handling, sessions=rules.sessions)
+    choice = would_be(facts, rules, chosen=chosen, suggestions=suggestions)
     return Told(
         issue=_title(issue.key, issue),
         dry_run=True,

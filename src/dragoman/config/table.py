@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
@@ -15,18 +16,18 @@ from msgspec.structs import replace
 
 from dragoman.config import access, catalogue
 from dragoman.config.lines import Lines
+from dragoman.config.routing import RoutingTable, routing_of
 from dragoman.config.sources import Sources
-from dragoman.config.triggers import read_handling
+from dragoman.config.triggers import read_handling, read_permissions
 from dragoman.core.access import Policy
 from dragoman.core.choosing import Handling
 from dragoman.core.limits import Rules
-from dragoman.errors import ConfigurationError
 from dragoman.record import Record
-from dragoman.repositories.configured import Repository, choose_default, problems_of
+from dragoman.repositories.configured import Repository, problems_of
 
 DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
-_PARTS = ("repositories", "session", "opencode", "access", "triggers", "templates")
+_PARTS = ("repositories", "routing", "session", "opencode", "access", "triggers", "templates")
 
 # Rules that have a name in the environment: one place for each thing.
 NAMED: Final = {
@@ -37,7 +38,7 @@ NAMED: Final = {
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
-_ELSEWHERE = frozenset({"sessions", "handling"})  # rules with a setting or with tables of their own
+_ELSEWHERE = frozenset({"sessions", "handling", "routing"})  # rules with a setting or with tables of their own
 
 
 class Passed(Record):
@@ -53,6 +54,7 @@ class Passed(Record):
 RECORDS: Mapping[str, type[Record]] = {
     "[session]": Rules,
     "[[repositories]]": Repository,
+    "[routing]": RoutingTable,
     "[access]": Policy,
     "[opencode]": Passed,
 }
@@ -120,16 +122,20 @@ class _Reader:
 
     def read(self, table: dict[str, Any]) -> Table:
         self._check_names("", table, _PARTS)
+        handling = self._handling(table)
+        repositories = self._repositories(table.get("repositories", []), [one.name for one in handling.templates])
+        routing = self._record("[routing]", table.get("routing", {}), RoutingTable, "[routing] label_back = true")
+        rules = self._rules(table.get("session", {}))
         return Table(
-            repositories=self._repositories(table.get("repositories", [])),
-            rules=replace(self._rules(table.get("session", {})), handling=self._handling(table)),
+            repositories=repositories,
+            rules=replace(rules, handling=handling, routing=routing_of(repositories, routing or RoutingTable())),
             pass_env=self._pass_env(table.get("opencode", {})),
             access=access.read(
                 table.get("access", {}), lambda problem, key: self._note(problem, where="[access]", key=key)
             ),
         )
 
-    def _repositories(self, rows: Any) -> tuple[Repository, ...]:
+    def _repositories(self, rows: Any, templates: Sequence[str]) -> tuple[Repository, ...]:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self._note(
                 f"`repositories` must be written [[repositories]]. Example: {_REPOSITORY_EXAMPLE}", key="repositories"
@@ -137,17 +143,19 @@ class _Reader:
             return ()
         found = []
         for number, row in enumerate(rows, 1):
-            read = self._record(f"[[repositories]] {number}", row, Repository, _REPOSITORY_EXAMPLE)
+            where = f"[[repositories]] {number}"
+            plain = {key: value for key, value in row.items() if key != "permissions"}  # OpenCode's way to write rules
+            rules = read_permissions(row, partial(self._about, where, "permissions"))
+            read = self._record(where, plain, Repository, _REPOSITORY_EXAMPLE)
             if read is not None:
-                found.append(msgspec.structs.replace(read, url=self._absolute(read.url)))
+                found.append(replace(read, url=self._absolute(read.url), permissions=rules))
+                if read.template and read.template not in templates:
+                    known = ", ".join(templates) or "none"
+                    problem = f"template {read.template!r} stands in no [[templates]]; known are {known}"
+                    self._about(where, "template", problem)
         problems = problems_of(found)
         if not rows:
             problems.append(f"No repository is configured. Example: {_REPOSITORY_EXAMPLE}")
-        elif len(found) > 1 and not problems:
-            try:
-                choose_default(found)
-            except ConfigurationError as error:
-                problems = error.problems
         for problem in problems:
             about = (n for n, one in enumerate(found, 1) if problem.startswith(f"[[repositories]] {one.name!r}"))
             self._note(problem, where=f"[[repositories]] {next(about, 1)}")
@@ -219,6 +227,9 @@ class _Reader:
             meant = next(iter(get_close_matches(name, list(known), 1, 0.6)), None)
             hint = f"did you mean {meant!r}?" if meant else f"known are {', '.join(known)}"
             self._note(f"{where}{name!r} is no setting; {hint}", where=where, key=name)
+
+    def _about(self, where: str, key: str, problem: str) -> None:
+        self._note(f"{where} {problem}", where=where, key=key)
 
     def _note(self, problem: str, *, where: str = "", key: str = "") -> None:
         """Note a problem, with the line of the key or of its table, when it has one."""

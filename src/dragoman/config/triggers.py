@@ -147,22 +147,7 @@ class _Row:
         return value or None
 
     def _permissions(self) -> tuple[PermissionRule, ...]:
-        """`{ bash = "ask", edit = { "docs/*" = "allow" } }`, as OpenCode writes permissions."""
-        given = self._row.get("permissions", {})
-        example = 'permissions = { bash = "ask", edit = "deny" }'
-        if not isinstance(given, dict):
-            self._note("permissions", f"permissions must be a table. Example: {example}")
-            return ()
-        found = []
-        for permission, said in given.items():
-            for pattern, action in (said if isinstance(said, dict) else {"*": said}).items():
-                if action not in _ACTIONS:
-                    self._note(
-                        "permissions", f"permissions {permission!r} must be allow, ask or deny. Example: {example}"
-                    )
-                else:
-                    found.append(PermissionRule(permission=permission, pattern=pattern, action=action))
-        return tuple(found)
+        return read_permissions(self._row, lambda problem: self._note("permissions", problem))
 
     def _check_names(self, known: Sequence[str]) -> None:
         for name in sorted(set(self._row) - set(known)):
@@ -170,6 +155,23 @@ class _Row:
 
     def _note(self, key: str, problem: str) -> None:
         self._tell(f"{self._where} {problem}", self._where, key)
+
+
+def read_permissions(row: Mapping[str, Any], note: Callable[[str], None]) -> tuple[PermissionRule, ...]:
+    """`permissions = { bash = "ask", edit = { "docs/*" = "allow" } }`, as OpenCode writes permissions."""
+    given = row.get("permissions", {})
+    example = 'permissions = { bash = "ask", edit = "deny" }'
+    if not isinstance(given, dict):
+        note(f"permissions must be a table. Example: {example}")
+        return ()
+    found = []
+    for permission, said in given.items():
+        for pattern, action in (said if isinstance(said, dict) else {"*": said}).items():
+            if action not in _ACTIONS:
+                note(f"permissions {permission!r} must be allow, ask or deny. Example: {example}")
+            else:
+                found.append(PermissionRule(permission=permission, pattern=pattern, action=action))
+    return tuple(found)
 
 
 def _meant(given: str, known: Iterable[str]) -> str:

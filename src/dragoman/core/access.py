@@ -19,7 +19,7 @@ from dragoman.core.events import (
     SessionOpened,
     StopRequested,
 )
-from dragoman.core.session import Closed, Resting, Session, Working
+from dragoman.core.session import Choosing, Closed, Resting, Session, Working
 from dragoman.core.taking_up import approves_plan
 from dragoman.core.turns import wants_to_wait
 from dragoman.record import Record
@@ -115,6 +115,8 @@ def deed_of(session: Session, event: Event) -> Deed | None:
             phase = session.phase
             if isinstance(phase, Working) and phase.asks and not wants_to_wait(prompt):
                 return "approve" if isinstance(phase.asks[0].ask, PermissionAsked) else "answer"
+            if isinstance(phase, Choosing) and not wants_to_wait(prompt):
+                return "answer"
             if isinstance(phase, Resting | Closed) and approves_plan(session, prompt):
                 return "approve"
             return "start"

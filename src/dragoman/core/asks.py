@@ -11,10 +11,14 @@ from typing import Literal
 from dragoman.core import wording
 from dragoman.core.activities import Choice, Elicitation
 from dragoman.core.events import PermissionAsked, Question
-from dragoman.core.session import OpenAsk
+from dragoman.core.session import Choosing, OpenAsk
 from dragoman.core.tools import BODY_MOST, bounded
+from dragoman.ids import AskId
 
 Reply = Literal["once", "always", "reject"]
+
+WHERE = AskId("where")  # our own question: in which repository
+OPTIONS_MOST = 25  # buttons; any other repository can be named as well
 
 _ONCE = {"once", "allow", "allow once", "yes", "y", "ok", "okay", "approve", "approved", "allowed"}
 _ALWAYS = {"always", "allow always", "always allow"}
@@ -39,6 +43,13 @@ def elicitation(open_ask: OpenAsk) -> Elicitation:
     return Elicitation(
         body=bounded(wording.question(asked, number + 1, len(ask.questions)), BODY_MOST), choices=choices
     )
+
+
+def choices(phase: Choosing) -> Elicitation:
+    """The activity that asks people for the repository."""
+    body = wording.which_repository(phase.decision.unknown, again=phase.shown > 1)
+    names = phase.decision.among[:OPTIONS_MOST]
+    return Elicitation(body=body, choices=tuple(Choice(value=name, label=name) for name in names))
 
 
 def read_permission(ask: PermissionAsked, words: str) -> tuple[Reply, str]:

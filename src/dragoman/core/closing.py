@@ -23,6 +23,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.session import (
+    Choosing,
     Closed,
     Message,
     Resting,
@@ -102,7 +103,7 @@ def close(draft: Draft, reason: str) -> None:
     match phase:
         case Resting() | Closed():
             draft.enter(Closed(reason=reason))
-        case Starting() | Working() | Shipping():
+        case Starting() | Choosing() | Working() | Shipping():
             draft.turn_with(giving_up=reason)
             abort(draft, "withdrawn", dropped=waiting)
         case Stopping(turn=turn):
@@ -125,7 +126,7 @@ def fail(draft: Draft, reason: str) -> None:
     if isinstance(phase, Stopping):
         return  # it ends already
     draft.remember(Message(role="system", text=wording.failed_line(reason)))
-    if isinstance(phase, Starting | Working | Shipping):
+    if isinstance(phase, Starting | Choosing | Working | Shipping):
         draft.turn_with(kept=None)  # no answer stands against this
         draft.change(failures=max(draft.session.failures, FAILED_TURNS - 1))
         give_up(draft, wording.failed_by_hand(reason))

@@ -11,12 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dragoman.core.activities import Activity, Final, Response, Thought, is_fleeting
-from dragoman.core.asks import elicitation
+from dragoman.core.activities import Activity, Elicitation, Final, Response, Thought, is_fleeting
+from dragoman.core.asks import WHERE, choices, elicitation
 from dragoman.core.effects import Effect, Post, Remind
 from dragoman.core.events import Answered, AskDue, PermissionAsked, RunEvent, Usage
 from dragoman.core.limits import Rules
-from dragoman.core.session import Live, Message, Phase, Session, Step, Turn, Working
+from dragoman.core.session import Choosing, Live, Message, Phase, Session, Starting, Step, Turn, Working
 from dragoman.ids import ActivityId, activity_id
 
 BEGIN = "begin"  # the stage of the first thought of a turn
@@ -72,7 +72,7 @@ class Draft:
     def asking(self) -> bool:
         """Whether a question is before people."""
         phase = self.session.phase
-        return isinstance(phase, Working) and any(ask.shown for ask in phase.asks)
+        return isinstance(phase, Choosing) or (isinstance(phase, Working) and any(ask.shown for ask in phase.asks))
 
     # ── effects ──────────────────────────────────────────────────────────
     def do(self, effect: Effect) -> None:
@@ -155,13 +155,38 @@ class Draft:
         wait_s = self.rules.permission_s if isinstance(first.ask, PermissionAsked) else self.rules.reminder_s
         self.remind(AskDue(run=phase.turn.run, ask=first.ask.ask), wait_s)
 
+    def show_choice(self) -> None:
+        """Put before people in which repository it is to be worked."""
+        phase = self.session.phase
+        if not isinstance(phase, Choosing):
+            return
+        self._put(choices(phase))
+        self.enter(replace(phase, turn=self.turn, shown_at=self.now))
+        self.remind(AskDue(run=phase.turn.run, ask=WHERE), self.rules.reminder_s)
+
     def show_ask_again(self) -> None:
         """Put the ask that is before people there once more, because a newer activity dismissed it; its time goes on."""
         phase = self.session.phase
-        if not self.asking or not isinstance(phase, Working):
-            return
-        id_ = activity_id(self.session.id, phase.turn.number, self._next_stage())
-        self._show(Post(id=id_, activity=elicitation(phase.asks[0]), run=phase.turn.run))
+        if isinstance(phase, Choosing):
+            self._put(choices(phase))
+        elif self.asking and isinstance(phase, Working):
+            self._put(elicitation(phase.asks[0]))
+
+    def _put(self, question: Elicitation) -> None:
+        id_ = activity_id(self.session.id, self.turn.number, self._next_stage())
+        self._show(Post(id=id_, activity=question, run=self.turn.run))
+
+    def stop_asking(self) -> None:
+        """Nothing is asked of people any more: show what was kept back."""
+        phase = self.session.phase
+        match phase:
+            case Working():
+                self.enter(replace(phase, asks=()))
+            case Choosing():
+                self.enter(Starting(turn=phase.turn))
+            case _:
+                return
+        self.release()
 
     def release(self) -> None:
         """Show what was kept back while a question was open."""

@@ -10,8 +10,18 @@ from typing import Literal
 
 from dragoman.core import wording
 from dragoman.core.activities import Activity
-from dragoman.core.events import Issue, IssueRead, Prompt, RunAborted, RunEvent, RunFailed, ShipFailed, Todo
-from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId
+from dragoman.core.events import (
+    Issue,
+    IssueRead,
+    Prompt,
+    RepositoriesSuggested,
+    RunAborted,
+    RunEvent,
+    RunFailed,
+    ShipFailed,
+    Todo,
+)
+from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId
 from dragoman.record import Record
 
 Lane = Literal["linear", "issue", "agent", "desk"]
@@ -41,6 +51,24 @@ class ReadIssue(Record):
 
     run: RunId
     issue: Issue
+
+
+class SuggestRepositories(Record):
+    """Ask Linear which of some repositories is the right one; answered by RepositoriesSuggested within seconds.
+
+    candidates  (host, "owner/name") pairs
+    """
+
+    run: RunId
+    issue: IssueId
+    candidates: tuple[tuple[str, str], ...]
+
+
+class LabelIssue(Record):
+    """Give the issue a label, made when Linear has none of that name; one that it has already is a success."""
+
+    issue: IssueId
+    label: str
 
 
 class BeginIssue(Record):
@@ -191,6 +219,8 @@ Effect = (
     Post
     | ShowPlan
     | ReadIssue
+    | SuggestRepositories
+    | LabelIssue
     | BeginIssue
     | StartRun
     | SteerRun
@@ -213,7 +243,7 @@ def lane_of(effect: Effect) -> Lane | None:
     match effect:
         case Post() | ShowPlan():
             return "linear"
-        case ReadIssue() | BeginIssue() | LinkWork():
+        case ReadIssue() | SuggestRepositories() | LabelIssue() | BeginIssue() | LinkWork():
             return "issue"
         case StartRun() | SteerRun() | NudgeAgent() | ResumeRun() | AnswerPermission() | AnswerQuestion():
             return "agent"
@@ -227,7 +257,7 @@ def lane_of(effect: Effect) -> Lane | None:
 
 def host_bound(effect: Effect) -> bool:
     """Whether only the session's host can perform it: it touches OpenCode or a workspace."""
-    return not isinstance(effect, Post | ShowPlan | ReadIssue | BeginIssue | LinkWork | Remind)
+    return lane_of(effect) not in {"linear", "issue"} and not isinstance(effect, Remind)
 
 
 def when_parked(effect: Effect) -> RunEvent | None:
@@ -241,11 +271,13 @@ def when_parked(effect: Effect) -> RunEvent | None:
             return ShipFailed(run=run, reason=wording.broke_while_shipping(run))
         case ReadIssue(run=run):
             return IssueRead(run=run)
+        case SuggestRepositories(run=run):
+            return RepositoriesSuggested(run=run)
         case AbortRun(run=run):
             return RunAborted(run=run, verified=False, detail=wording.ABORT_BROKE)
         case Remind(event=event):
             return event
         case Post(run=run) if run is not None:
             return RunFailed(run=run, reason=wording.UNASKABLE)
-        case Post() | ShowPlan() | BeginIssue() | DisposeInstance() | ShipLater() | LinkWork():
+        case Post() | ShowPlan() | LabelIssue() | BeginIssue() | DisposeInstance() | ShipLater() | LinkWork():
             return None

@@ -267,10 +267,28 @@ class Delivered(Record):
 
 
 class IssueRead(Record):
-    """Linear told more about the issue, or did not (then `issue` is None) and we go on without."""
+    """Linear told more about the issue, or did not (then `issue` is None) and we go on without.
+
+    chosen  the repository that people chose for the issue in an earlier session; empty when they were not asked
+    """
 
     run: RunId
     issue: Issue | None = None
+    chosen: str = ""
+
+
+class Suggestion(Record):
+    """A repository that Linear suggests; `confidence` from 0 to 1."""
+
+    name: str
+    confidence: float
+
+
+class RepositoriesSuggested(Record):
+    """Linear told which repositories it takes for the right ones, or did not (then there are none)."""
+
+    run: RunId
+    suggestions: tuple[Suggestion, ...] = ()
 
 
 # ── from whoever runs us: by command, by the library, by the clean-up ──
@@ -583,6 +601,7 @@ AgentEvent = (
 )
 RuntimeEvent = (
     IssueRead
+    | RepositoriesSuggested
     | RunStarted
     | RunWaiting
     | PlaceInQueue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dragoman.core.choosing import Handling
+from dragoman.core.routing import Routing
 from dragoman.record import Record
 
 # A timer may come a little early: the clocks of two processes differ, and a reminder is no promise to the millisecond.
@@ -36,6 +37,7 @@ class Rules(Record):
     max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
     sessions        whether there are sessions; without them everything is answered simply, delegations too
     handling          triggers and templates; stands in tables of its own, not under [session]
+    routing           which repository; stands in [[repositories]] and [routing]
     """
 
     heartbeat_s: float = 600.0
@@ -56,3 +58,4 @@ class Rules(Record):
     max_messages: int = 50
     sessions: bool = True
     handling: Handling = Handling()
+    routing: Routing = Routing()

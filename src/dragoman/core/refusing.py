@@ -14,7 +14,7 @@ from dragoman.core import wording
 from dragoman.core.activities import Response, Thought
 from dragoman.core.draft import Draft
 from dragoman.core.events import RequestRefused
-from dragoman.core.session import Closed, Message, Resting, Shipping, Starting, Stopping, Working
+from dragoman.core.session import Choosing, Closed, Message, Resting, Shipping, Starting, Stopping, Working
 
 
 def on_refused(draft: Draft, event: RequestRefused) -> None:
@@ -27,7 +27,7 @@ def on_refused(draft: Draft, event: RequestRefused) -> None:
                 refuse_turn(draft, words)
             case Stopping():
                 draft.refuse(words)
-            case Starting() | Working() | Shipping():
+            case Starting() | Choosing() | Working() | Shipping():
                 draft.refuse(words)
                 if draft.asking:
                     draft.show_ask_again()

@@ -30,6 +30,7 @@ from dragoman.core.events import (
     PlanDue,
     QuestionAsked,
     Reasoned,
+    RepositoriesSuggested,
     RunAborted,
     RunEvent,
     RunFailed,
@@ -51,7 +52,8 @@ from dragoman.core.events import (
     WorkFound,
 )
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import Message, Shipping, Starting, Stopping, Working, Workspace, profile
+from dragoman.core.placing import remind
+from dragoman.core.session import Choosing, Message, Shipping, Starting, Stopping, Working, Workspace, profile
 from dragoman.core.shipping import deliver, look_at_work, on_shipping, with_usage_of
 from dragoman.core.taking_up import closing
 from dragoman.core.tools import may_change_files
@@ -68,6 +70,8 @@ def on_run(draft: Draft, event: RunEvent) -> None:
             while_stopping(draft, phase, event)
         case Shipping():
             on_shipping(draft, phase, event)
+        case Choosing():
+            while_choosing(draft, phase, event)
         case Starting(prompt=prompt) if prompt is not None:
             before_run(draft, phase, event)
         case Starting() | Working():
@@ -102,11 +106,27 @@ def on_stopped(draft: Draft, phase: Stopping, verified: bool, detail: str) -> No
 def before_run(draft: Draft, phase: Starting, event: RunEvent) -> None:
     """The issue is being read: nothing was handed to OpenCode yet, so news from there cannot be about this run."""
     match event:
-        case IssueRead(issue=issue):
+        case IssueRead(issue=issue) if phase.prompt is not None and not phase.asked:
             if issue is not None:
                 draft.change(issue=issue, issue_read=True)
-            if phase.prompt is not None:
-                start_run(draft, phase, phase.prompt)
+            starting = replace(phase, chosen=event.chosen)
+            draft.enter(starting)
+            start_run(draft, starting, phase.prompt)
+        case RepositoriesSuggested(suggestions=suggestions) if phase.prompt is not None and phase.asked:
+            start_run(draft, phase, phase.prompt, suggestions)
+        case HeartbeatDue():
+            on_heartbeat(draft)
+        case RunFailed(reason=reason):
+            settle(draft, Failure(body=reason), "failed")
+        case _:
+            pass
+
+
+def while_choosing(draft: Draft, phase: Choosing, event: RunEvent) -> None:
+    """People are asked; nothing was handed to OpenCode, so news from there cannot be about this run."""
+    match event:
+        case AskDue():
+            remind(draft, phase, event)
         case HeartbeatDue():
             on_heartbeat(draft)
         case RunFailed(reason=reason):
@@ -143,7 +163,7 @@ def during_run(draft: Draft, event: RunEvent) -> None:
                 send_plan(draft)
         case AskDue(ask=ask):
             expire_ask(draft, ask)
-        case RunAborted() | StopDue() | IssueRead() | PlaceDue():
+        case RunAborted() | StopDue() | IssueRead() | RepositoriesSuggested() | PlaceDue():
             pass  # an abort that nobody waits for any more; an issue that was read before; a place that nobody looked up
         case WorkFound() | Shipped() | ShipFailed() | ShipDue():
             pass  # of a delivery that was begun before the agent was asked to commit

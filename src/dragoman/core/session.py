@@ -9,6 +9,7 @@ from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
 from dragoman.core.events import Answered, AskRaised, Issue, Person, Prompt, Todo
 from dragoman.core.limits import FAILED_TURNS
+from dragoman.core.routing import Decision
 from dragoman.ids import AgentThread, HostId, MessageId, OrganizationId, RunId, SessionId
 from dragoman.record import Record
 
@@ -102,15 +103,41 @@ class Resting(Record):
 class Starting(Record):
     """The prompt is on its way to OpenCode.
 
-    prompt     kept here until the issue was read; then the StartRun effect holds it
+    prompt     kept here until the issue was read and its repository is known; then the StartRun effect holds it
     early      what was written meanwhile; it follows the prompt into the thread
     announced  what people have read that it becomes; empty when that depends on the issue
+    chosen     the repository that people chose for the issue in an earlier session; empty when they were not asked
+    asked      Linear is asked which repository it suggests; the issue was read before
+    decision   where it is worked on, when people have said so
     """
 
     turn: Turn
     prompt: Prompt | None = None
     early: tuple[Prompt, ...] = ()
     announced: Literal["session", "simple", ""] = "session"
+    chosen: str = ""
+    asked: bool = False
+    decision: Decision | None = None
+
+
+class Choosing(Record):
+    """People are asked in which repository it is to be worked. Nothing was handed to OpenCode yet.
+
+    prompt     the request, as it was made
+    early      what was written meanwhile and chooses nothing; it follows the prompt into the thread
+    announced  as in Starting
+    decision   which repositories are to choose from, and why none was taken
+    shown      how often the question was put because no answer was understood; `shown_at` when it was last put,
+               seconds since the epoch
+    """
+
+    turn: Turn
+    prompt: Prompt
+    decision: Decision
+    early: tuple[Prompt, ...] = ()
+    announced: Literal["session", "simple", ""] = "session"
+    shown: int = 0
+    shown_at: float = 0.0
 
 
 class Working(Record):
@@ -158,8 +185,8 @@ class Closed(Record):
     reason: str
 
 
-Phase = Resting | Starting | Working | Shipping | Stopping | Closed
-Live = Starting | Working | Shipping | Stopping
+Phase = Resting | Starting | Choosing | Working | Shipping | Stopping | Closed
+Live = Starting | Choosing | Working | Shipping | Stopping
 
 
 class Session(Record):
@@ -179,6 +206,8 @@ class Session(Record):
     priority    of its runs in the queue, when a trigger set it: 1 urgent … 4 low; 0 = the issue's
     context     what a program made it from, through the library; None = Linear made it
     choice      session or simple answer, and with what; None until the first run, and in sessions older than this field
+    repository  name of the one that it is worked in; empty until the first run, and in sessions older than this field
+    chosen      the repository that people chose; later sessions of the issue go there, too
     pull_request  URL of the one that holds its work; empty before there is one
     """
 
@@ -208,6 +237,8 @@ class Session(Record):
     priority: int = 0
     context: LinearContext | None = None
     choice: Choice | None = None
+    repository: str = ""
+    chosen: str = ""
     pull_request: str = ""
 
 
@@ -257,9 +288,9 @@ def status(session: Session) -> Status:
             return "completed"
         case Resting() if session.failures >= FAILED_TURNS:
             return "error"
-        case Starting() | Resting(after="new") if not session.begun and session.thread is None:
+        case Starting() | Choosing() | Resting(after="new") if not session.begun and session.thread is None:
             return "creating"
-        case Resting() | Starting() | Working() | Shipping() | Stopping():
+        case Resting() | Starting() | Choosing() | Working() | Shipping() | Stopping():
             return "active"
 
 

@@ -51,10 +51,7 @@ def deliver(draft: Draft, answer: Answered, dropped: int = 0) -> None:
 
 def enter_shipping(draft: Draft, answer: Answered) -> None:
     """Leave the run; what was kept back for a question that is dead now is shown."""
-    phase = draft.live
-    if isinstance(phase, Working):
-        draft.enter(replace(phase, asks=()))
-        draft.release()
+    draft.stop_asking()
     draft.enter(Shipping(turn=replace(draft.turn, waiting=""), answer=answer, since=draft.now))
     draft.remind(ShipDue(run=draft.turn.run), draft.rules.ship_s)
 

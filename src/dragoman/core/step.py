@@ -6,6 +6,7 @@
     turns.py       the life of a turn: it begins, is steered, is ended, settles
     running.py     news of the run under way
     shipping.py    the agent is done: its work is looked at and delivered, then people read the answer
+    placing.py     in which repository: decided, or asked of people
     answering.py   what OpenCode asks of people
     refusing.py    what people may not do: decided before, told here
 
@@ -67,6 +68,7 @@ from dragoman.core.limits import Rules
 from dragoman.core.refusing import on_refused
 from dragoman.core.running import on_run
 from dragoman.core.session import (
+    Choosing,
     Closed,
     Resting,
     Session,
@@ -87,6 +89,7 @@ from dragoman.core.turns import (
     drop_late,
     handed_over,
     is_late,
+    on_choice,
     refuse,
     remember_prompt,
     steer,
@@ -160,7 +163,7 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
             draft.enter(replace(phase, dropped=phase.dropped + 1))  # the final says so
         case Stopping():
             draft.change(queued=(*draft.session.queued, prompt))
-        case Starting() | Working() | Shipping() if late:
+        case Starting() | Choosing() | Working() | Shipping() if late:
             draft.tell(wording.WRITTEN_BEFORE_STOP)
         case Shipping():
             wait_for_hand_over(draft, prompt)
@@ -169,13 +172,15 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
             answer_ask(draft, phase, prompt)
         case Working(turn=turn) if turn.kept is not None:
             wait_for_hand_over(draft, prompt)  # the answer of this turn was given: another one would not be heard
-        case Starting() | Working():
+        case Choosing() if prompt.activity is not None and not wants_to_wait(prompt):
+            on_choice(draft, phase, prompt)
+        case Starting() | Choosing() | Working():
             on_prompt_while_busy(draft, phase, prompt)
         case _:
             assert_never(phase)
 
 
-def on_prompt_while_busy(draft: Draft, phase: Starting | Working, prompt: Prompt) -> None:
+def on_prompt_while_busy(draft: Draft, phase: Starting | Choosing | Working, prompt: Prompt) -> None:
     """A message during a run steers it, or waits if the person or the operator wants that."""
     handed = isinstance(phase, Working) or phase.prompt is None
     if wants_to_wait(prompt) or draft.rules.while_busy == "queue" or (handed and wants_session(draft, prompt)):
@@ -183,7 +188,7 @@ def on_prompt_while_busy(draft: Draft, phase: Starting | Working, prompt: Prompt
         draft.tell(wording.QUEUED)
         return
     remember_prompt(draft, prompt)
-    if isinstance(phase, Starting) and phase.prompt is not None:
+    if isinstance(phase, Choosing) or (isinstance(phase, Starting) and phase.prompt is not None):
         draft.enter(replace(phase, early=(*phase.early, prompt)))
         draft.tell(wording.EARLY)
         return
@@ -207,7 +212,7 @@ def on_stop(draft: Draft, event: StopRequested) -> None:
             refuse(draft, wording.NOTHING_RUNNING)
         case Stopping():
             draft.enter(replace(phase, by="person", dropped=phase.dropped + drop_late(draft)))
-        case Starting() | Working() | Shipping():
+        case Starting() | Choosing() | Working() | Shipping():
             abort(draft, "person", dropped=drop_late(draft))
         case _:
             assert_never(phase)

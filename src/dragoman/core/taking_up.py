@@ -20,7 +20,8 @@ from dragoman.core.asks import normalised
 from dragoman.core.choosing import Choice, Facts, Mode, Reason
 from dragoman.core.draft import Draft
 from dragoman.core.events import Issue, Prompt
-from dragoman.core.session import Session, Starting, profile
+from dragoman.core.routing import Decision, Place, settle_in
+from dragoman.core.session import Choosing, Session, Starting, profile
 from dragoman.core.tags import of_words
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.triggers import asks_for_guide, choose
@@ -64,18 +65,26 @@ def first_words(draft: Draft, prompt: Prompt) -> tuple[str, Mode | Literal[""]]:
     return wording.PLAN_APPROVED if approved else wording.turn_started(prompt), "session"
 
 
-def take_up(draft: Draft, starting: Starting, prompt: Prompt) -> bool:
-    """Decide for good; what was written meanwhile counts, too. Says whether a session begins with this turn."""
+def take_up(draft: Draft, starting: Starting, prompt: Prompt, where: Decision) -> bool:
+    """Decide for good; what was written meanwhile counts, too. Says whether a session begins with this turn.
+
+    where  it is worked on; without a repository there is nothing to decide about that
+    """
     session = draft.session
     if not is_undecided(draft):
         draft.change(choice=_go_on(session.choice, prompt))
         if profile(session) == "plan" and profile(draft.session) == "work":
             draft.change(thread=None)  # the thread of a plan may not write
         return session.runs == 0
-    choice = _choose_among(draft, (prompt, *starting.early))
+    place = next((one for one in draft.rules.routing.places if one.name == where.repository), None)
+    choice = choose_among(draft, (prompt, *starting.early), place)
+    if where.repository:
+        choice = settle_in(choice, where)
     was = profile(session)
-    if was != choice.profile:
-        draft.change(thread=None, workspace=None if "answer" in {was, choice.profile} else session.workspace)
+    moved = session.workspace is not None and where.repository not in {"", session.workspace.repository}
+    if was != choice.profile or moved:
+        anew = moved or "answer" in {was, choice.profile}
+        draft.change(thread=None, workspace=None if anew else session.workspace)
     draft.change(choice=choice, priority=choice.priority or draft.session.priority)
     if starting.announced != choice.mode:
         draft.tell(_announced(session, choice, prompt))
@@ -86,13 +95,13 @@ def take_up(draft: Draft, starting: Starting, prompt: Prompt) -> bool:
 
 def refusals(choice: Choice) -> tuple[str, ...]:
     """What was named and could not be taken, a clause each."""
-    return tuple(one.because for one in choice.trace if not one.chosen and one.what != "trigger")
+    return tuple(one.because for one in choice.trace if not one.chosen and one.what not in {"trigger", "routing"})
 
 
-def keep_what_was_wanted(draft: Draft, starting: Starting) -> None:
+def keep_what_was_wanted(draft: Draft, starting: Starting | Choosing) -> None:
     """A turn is stopped before it was taken up: what was to be a session is one when people go on."""
     if starting.prompt is not None and is_undecided(draft):
-        choice = _choose_among(draft, (starting.prompt, *starting.early))
+        choice = choose_among(draft, (starting.prompt, *starting.early))
         if choice.mode == "session" and draft.session.runs == 0:
             draft.change(choice=choice)
 
@@ -154,13 +163,13 @@ def facts_of_issue(issue: Issue, prompt: Prompt, *, read: bool) -> Facts:
     )
 
 
-def _choose(draft: Draft, prompt: Prompt) -> Choice:
-    return choose(facts_of(draft.session, prompt), draft.rules.handling, sessions=draft.rules.sessions)
+def _choose(draft: Draft, prompt: Prompt, place: Place | None = None) -> Choice:
+    return choose(facts_of(draft.session, prompt), draft.rules.handling, sessions=draft.rules.sessions, place=place)
 
 
-def _choose_among(draft: Draft, prompts: tuple[Prompt, ...]) -> Choice:
+def choose_among(draft: Draft, prompts: tuple[Prompt, ...], place: Place | None = None) -> Choice:
     """The choice for several messages that are taken up together: a session if any of them asks for one."""
-    choices = [_choose(draft, each) for each in prompts]
+    choices = [_choose(draft, each, place) for each in prompts]
     return next((one for one in choices if one.mode == "session"), choices[0])
 
 

@@ -8,7 +8,8 @@ For session or simple answer the first of these counts:
     5. a trigger word, as a whole word               → session
     6. more than 200 characters                      → session
     7. anything else                                 → simple
-For agent, model, template and priority: the request itself, then labels, then that trigger, then the template.
+For agent, model, template and priority: the request itself, then labels, then that trigger, then the template, then the
+repository.
 
 Doubt. Words decide although nobody can tell a wish from a mention of one ("who reviews this?" has no trigger word, "who
 did the review?" has). A simple answer cannot change anything and offers the session; a session can answer a question.
@@ -24,6 +25,7 @@ from collections.abc import Iterable
 from dragoman.core import tags
 from dragoman.core.choosing import PRIORITIES, Choice, Facts, Handling, Mode, Reason, Template, Trigger
 from dragoman.core.filling import fill
+from dragoman.core.routing import Place
 from dragoman.core.wording import WORK_ON_IT, one_line
 
 WORDS = (
@@ -38,10 +40,11 @@ GUIDES = frozenset({"help", "guide"})
 _NOT_WORDS = re.compile(r"<user id=\"[^\"]*\">.*?</user>|https?://\S+|(?<![\w.])@[\w.-]+", re.IGNORECASE | re.DOTALL)
 
 
-def choose(facts: Facts, handling: Handling, *, sessions: bool = True) -> Choice:
+def choose(facts: Facts, handling: Handling, *, sessions: bool = True, place: Place | None = None) -> Choice:
     """Decide how a request is taken up.
 
     sessions  whether there are any; without them everything is answered simply
+    place     the repository that it is worked on in; None before that is decided
     """
     words = own_words(facts.words, handling)
     trigger, trace = _trigger(facts, words, handling)
@@ -64,7 +67,12 @@ def choose(facts: Facts, handling: Handling, *, sessions: bool = True) -> Choice
         return ""
 
     template = Template(name="")
-    for name, source in ((written.template, "the request"), (labelled.template, "a label"), (found.template, why)):
+    home = place or Place(name="")
+    of_home = f"repository {home.name}"
+    for name, source in (
+        (written.template, "the request"), (labelled.template, "a label"), (found.template, why),
+        (home.template, of_home),
+    ):  # fmt: skip
         known = _template(handling, name)
         if name and known is None:
             trace.append(Reason(what="template", chosen="", because=_unknown_template(handling, name, source)))
@@ -80,17 +88,20 @@ def choose(facts: Facts, handling: Handling, *, sessions: bool = True) -> Choice
     agent = pick(
         "agent",
         (written.agent, "the request"), (labelled.agent, "a label"), (found.agent, why), (template.agent, of_template),
+        (home.agent, of_home),
     )  # fmt: skip
     model = pick(
         "model",
         (written.model, "the request"), (labelled.model, "a label"), (found.model, why), (template.model, of_template),
+        (home.model, of_home),
     )  # fmt: skip
     repository = pick("repository", (written.repo, "the request"), (found.repository, why))
     priority = pick(
         "priority", (written.priority, "the request"), (labelled.priority, "a label"), (PRIORITIES[found.priority], why)
     )
-    if found.permissions:
-        trace.append(Reason(what="permissions", chosen=f"{len(found.permissions)} rule(s)", because=why))
+    for rules, source in ((home.permissions, of_home), (found.permissions, why)):
+        if rules:
+            trace.append(Reason(what="permissions", chosen=f"{len(rules)} rule(s)", because=source))
     if mode == "simple":
         trace.append(Reason(what="permissions", chosen="read only", because="a simple answer changes nothing"))
     elif template.plan_first:
@@ -102,7 +113,7 @@ def choose(facts: Facts, handling: Handling, *, sessions: bool = True) -> Choice
         repository=repository,
         agent=agent,
         model=model,
-        permissions=found.permissions,
+        permissions=(*home.permissions, *found.permissions),  # of two that match, the last counts
         priority=PRIORITIES.index(priority),
         stage="planning" if template.plan_first else "",
         trace=tuple(trace),

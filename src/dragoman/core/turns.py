@@ -10,9 +10,21 @@ from dragoman.core import wording
 from dragoman.core.activities import Failure, Final, Response, Thought
 from dragoman.core.draft import BEGIN, Draft
 from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
-from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue
+from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue, Suggestion
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import Closed, Message, Resting, Shipping, Starting, Stopping, Turn, Working, profile
+from dragoman.core.placing import TRIES, chosen_by, find_place, not_understood
+from dragoman.core.session import (
+    Choosing,
+    Closed,
+    Live,
+    Message,
+    Resting,
+    Shipping,
+    Starting,
+    Stopping,
+    Turn,
+    profile,
+)
 from dragoman.core.taking_up import answered_at_once, first_words, is_undecided, keep_what_was_wanted, take_up
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.translate import closed_plan
@@ -45,9 +57,19 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
     draft.remind(HeartbeatDue(run=run), draft.rules.heartbeat_s)
 
 
-def start_run(draft: Draft, starting: Starting, prompt: Prompt) -> None:
-    """Hand the prompt, and what was written meanwhile, to the agent's lane."""
-    begins = take_up(draft, starting, prompt)
+def start_run(
+    draft: Draft, starting: Starting, prompt: Prompt, suggestions: tuple[Suggestion, ...] | None = None
+) -> None:
+    """Hand the prompt, and what was written meanwhile, to the agent's lane, as soon as it is known where to work.
+
+    suggestions  of Linear for the repository; None when it was not asked
+    """
+    where = find_place(draft, starting, prompt, suggestions)
+    if where is None:
+        return
+    begins = take_up(draft, starting, prompt, where)
+    if where.repository:
+        draft.change(repository=where.repository)
     if begins:
         begin_issue(draft, start=any(handed_over(each) for each in (prompt, *starting.early)))
     elif draft.session.runs == 0:
@@ -68,6 +90,16 @@ def leave_long_thread(draft: Draft) -> None:
     most = session.max_messages or draft.rules.max_messages
     if session.thread is not None and most and session.messages - session.thread_from > most:
         draft.change(thread=None, leaving=session.thread, threads=session.threads + 1, thread_from=session.messages - 1)
+
+
+def on_choice(draft: Draft, phase: Choosing, prompt: Prompt) -> None:
+    """A person's words may say in which repository to work."""
+    remember_prompt(draft, prompt)
+    starting = chosen_by(draft, phase, prompt)
+    if starting is not None:
+        start_run(draft, replace(starting, turn=draft.turn), phase.prompt)
+    elif phase.shown >= TRIES:
+        settle(draft, not_understood(phase.decision), "answered")
 
 
 def begin_issue(draft: Draft, start: bool) -> None:
@@ -120,13 +152,12 @@ def give_up(draft: Draft, reason: str) -> None:
 
 
 def abort(draft: Draft, by: Literal["person", "withdrawn", "service"], dropped: int = 0) -> None:
-    """Leave Starting, Working or Shipping for Stopping. After a person's Stop nothing is shown but the end."""
+    """Leave Starting, Choosing, Working or Shipping for Stopping. After a person's Stop nothing is shown but the end."""
     phase = draft.live
-    if isinstance(phase, Starting):
+    if isinstance(phase, Starting | Choosing):
         keep_what_was_wanted(draft, phase)
-    if isinstance(phase, Working) and by != "person":
-        draft.enter(replace(phase, asks=()))
-        draft.release()
+    if by != "person":
+        draft.stop_asking()
     if isinstance(phase, Shipping):
         dropped += phase.dropped
     turn = replace(draft.turn, held=())
@@ -157,10 +188,7 @@ def settle(
 
     answer  what the agent answered, for the history: which message it was and what it used
     """
-    phase = draft.live
-    if isinstance(phase, Working):
-        draft.enter(replace(phase, asks=()))  # a dead ask no longer keeps anything back
-        draft.release()
+    draft.stop_asking()  # a dead ask no longer keeps anything back
     turn = draft.turn
     closed = closed_plan(turn.plan)
     if draft.rules.streaming and (turn.plan_due or closed != turn.plan):
@@ -169,11 +197,11 @@ def settle(
     failures = draft.session.failures + 1 if after == "failed" else 0
     draft.change(failures=failures, phase=Resting(after=after))
     read_only, directory = profile(draft.session) == "answer", draft.directory
-    while draft.session.queued and not isinstance(draft.session.phase, Starting):
+    while draft.session.queued and not isinstance(draft.session.phase, Live):
         waiting, *rest = draft.session.queued
         draft.change(queued=tuple(rest))
         begin_turn(draft, waiting)
-    if isinstance(draft.session.phase, Starting):
+    if isinstance(draft.session.phase, Live):
         return
     if directory:
         draft.do(DisposeInstance(directory=directory, discard=read_only))

@@ -12,6 +12,7 @@ from dragoman.core.effects import (
     DisposeInstance,
     Effect,
     InspectWork,
+    LabelIssue,
     LinkWork,
     NudgeAgent,
     Post,
@@ -23,6 +24,7 @@ from dragoman.core.effects import (
     ShowPlan,
     StartRun,
     SteerRun,
+    SuggestRepositories,
 )
 from dragoman.record import Record
 
@@ -49,7 +51,7 @@ class Job(Record):
 def pool_of(effect: Effect) -> Pool:
     """The workers that perform this effect."""
     match effect:
-        case Post() | ShowPlan() | ReadIssue() | BeginIssue() | LinkWork():
+        case Post() | ShowPlan() | ReadIssue() | SuggestRepositories() | LabelIssue() | BeginIssue() | LinkWork():
             return "linear"
         case StartRun():
             return "start"  # it may wait minutes for git; what is said to a running agent must not wait for that

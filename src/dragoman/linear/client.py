@@ -15,7 +15,7 @@ import msgspec
 
 from dragoman.clock import Clock, SystemClock
 from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
-from dragoman.core.events import Issue, Person, Todo
+from dragoman.core.events import Issue, Person, Suggestion, Todo
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
 from dragoman.linear import files, outbound, wire
@@ -140,6 +140,21 @@ class Linear:
             _check_success(await self._ask("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN))
         return read
 
+    async def label_issue(self, issue: IssueId, label: str) -> None:
+        """Give an issue a label, made for the whole organization when there is none of that name. Raises LinearError."""
+        known = (await self._read("LabelNamed", {"name": label}, wire.LabelsReply)).issue_labels.nodes
+        own = [one.id for one in known if one.team is None]
+        if not own:
+            # Its name is its identity: when the answer to this gets lost, the next attempt finds it.
+            data = await self._ask("LabelCreate", {"input": {"name": label}}, Priority.PLAN)
+            _check_success(data)
+            made = (await self._read("LabelNamed", {"name": label}, wire.LabelsReply)).issue_labels.nodes
+            own = [one.id for one in made if one.team is None]
+        if not own:
+            raise LinearError("Linear does not show the label that was made.")
+        changes = {"addedLabelIds": own[:1]}
+        _check_success(await self._ask("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN))
+
     # ── what we ask ──────────────────────────────────────────────────────
     async def issue(self, issue: IssueId) -> Issue:
         """Read an issue. Raises LinearError, not retryable when there is none that we may see."""
@@ -162,6 +177,24 @@ class Linear:
             project=found.project.name if found.project else "",
             labels=_label_names(found.labels.nodes if found.labels else ()),
         )
+
+    async def suggestions(
+        self, issue: IssueId, session: SessionId | None, candidates: Sequence[tuple[str, str]]
+    ) -> tuple[Suggestion, ...]:
+        """Which of some repositories Linear takes for the right ones, with how sure it is.
+
+        candidates  (host, "owner/name") pairs
+        Raises      LinearError
+        """
+        variables = {
+            "issueId": issue,
+            "agentSessionId": session,
+            "candidateRepositories": [{"hostname": host, "repositoryFullName": name} for host, name in candidates],
+        }
+        found = (
+            await self._read("RepositorySuggestions", variables, wire.SuggestionsReply)
+        ).issue_repository_suggestions
+        return tuple(Suggestion(name=one.repository_full_name, confidence=one.confidence) for one in found.suggestions)
 
     async def file(self, link: files.FileLink, room: int) -> files.File:
         """Fetch a file that `files.file_links(…, self.store)` found, of `room` bytes at most. Raises LinearError."""

@@ -184,6 +184,32 @@ class IssueReply(Wire):
     issue: RepliedIssue | None = None
 
 
+class RepliedSuggestion(Wire):
+    repository_full_name: str
+    confidence: float
+
+
+class Suggestions(Wire):
+    suggestions: list[RepliedSuggestion]
+
+
+class SuggestionsReply(Wire):
+    issue_repository_suggestions: Suggestions
+
+
+class FoundLabel(Wire):
+    id: str
+    team: Named | None = None
+
+
+class FoundLabels(Wire):
+    nodes: list[FoundLabel]
+
+
+class LabelsReply(Wire):
+    issue_labels: FoundLabels
+
+
 class StateNodes(Wire):
     nodes: list[RepliedState]
 

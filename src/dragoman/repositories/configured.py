@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
-from dragoman.errors import ConfigurationError
+from dragoman.core.choosing import PermissionRule
+from dragoman.errors import Refusal
 from dragoman.record import Record
 from dragoman.repositories.git import mask_urls
 from dragoman.repositories.naming import is_branch_name
@@ -23,13 +24,21 @@ class Repository(Record):
 
     name         "owner/repo"; what people call it, and the key of our copy of it
     url          anything git can fetch from: https, ssh, file, a local path. May hold a credential
-    default      used when nothing else names a repository; a single one is the default by itself
+    default      used when nothing else names a repository; a single one is the default by itself. With several and no
+                 default, people are asked
     base_branch  the branch that work starts from; None: the default branch of the remote
     forge        where pull requests are opened: "github", or "none" for a remote that gets the branch alone;
                  empty: by the host of the url
     verify       commands that we run on the finished work, in a clean clone and inside the sandbox
     verify_red   for a bug fix, run the new tests on the base as well: they should fail there
     verify_s     how long all of `verify` may take; seconds
+    teams        keys or ids of the teams whose issues belong here
+    projects     names of the projects whose issues belong here
+    labels       names of the labels whose issues belong here; "group:name" works too
+    template     what work here is done with, unless the request, a label or a trigger names another
+    agent        the same for the agent of OpenCode
+    model        the same for the model, "provider/model"
+    permissions  rules for OpenCode; where a trigger's speak of the same, those count
     """
 
     name: str
@@ -40,6 +49,13 @@ class Repository(Record):
     verify: tuple[str, ...] = ()
     verify_red: bool = False
     verify_s: float = 600.0
+    teams: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    template: str = ""
+    agent: str = ""
+    model: str = ""
+    permissions: tuple[PermissionRule, ...] = ()
 
     def __repr__(self) -> str:
         return f"Repository(name={self.name!r}, url={mask_urls(self.url)!r}, default={self.default})"
@@ -70,6 +86,8 @@ def problems_of(repositories: Sequence[Repository]) -> list[str]:
             problems.append(
                 f"{where}: verify_s must lie between 1 and {VERIFY_MOST_S} (seconds). Example: verify_s = 600"
             )
+        if repository.model and not all(repository.model.partition("/")):
+            problems.append(f'{where}: model must be provider/model. Example: model = "anthropic/claude-sonnet-4-5"')
         if repository.base_branch is not None and not is_branch_name(repository.base_branch):
             problems.append(f"{where}: base_branch {repository.base_branch!r} is no name for a branch")
     if sum(repository.default for repository in repositories) > 1:
@@ -87,12 +105,12 @@ def forge_of(repository: Repository, api_url: str) -> Literal["github", "none"]:
         return repository.forge
     if not _FULL_NAME.fullmatch(repository.name):
         return "none"
-    host = _host(repository.url)
-    api = _host(api_url)
+    host = host_of(repository.url)
+    api = host_of(api_url)
     return "github" if host and host in {"github.com", api, api.removeprefix("api.")} else "none"
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     """The host of a URL, also of `git@host:path`; empty for a path."""
     if "://" in url:
         try:
@@ -103,26 +121,29 @@ def _host(url: str) -> str:
     return before.rpartition("@")[2].lower() if colon and "/" not in before else ""
 
 
-def choose_default(repositories: Sequence[Repository]) -> Repository:
-    """The repository to work in when nothing names one.
+def repository_of(repositories: Sequence[Repository], name: str) -> Repository:
+    """The repository of that name; without a name the default, or the only one.
 
-    Raises  ConfigurationError when none is configured, or several and not exactly one of them is the default
+    Raises  Refusal when there is none, with what to do
     """
+    if name:
+        for repository in repositories:
+            if repository.name == name:
+                return repository
+        raise Refusal(
+            f"The repository {name} is no longer configured. Add it under [[repositories]], or begin a new session."
+        )
     marked = [repository for repository in repositories if repository.default]
     match (len(repositories), marked):
         case (0, _):
-            raise ConfigurationError(
-                [
-                    "No repository is configured. Add [[repositories]] with name and url to the file that DRAGOMAN_CONFIG names."
-                ]
+            raise Refusal(
+                "No repository is configured. Add [[repositories]] with name and url to the configuration file."
             )
         case (1, _):
             return repositories[0]
         case (_, [only]):
             return only
-        case (_, []):
-            names = ", ".join(repository.name for repository in repositories)
-            raise ConfigurationError([f"None of the repositories is the default ({names}). Set default = true in one."])
         case _:
-            names = ", ".join(repository.name for repository in marked)
-            raise ConfigurationError([f"Several repositories have default = true ({names}). Leave it at one."])
+            raise Refusal(
+                "Which repository to work in is not decided. Name one in the request, such as `repo:owner/name`."
+            )

@@ -13,7 +13,7 @@ from dragoman.errors import GitError
 from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
-from dragoman.repositories.configured import Repository, choose_default
+from dragoman.repositories.configured import Repository, repository_of
 from dragoman.repositories.naming import branch_name, session_ref, short_hash, workspace_path
 from dragoman.repositories.removal import collect, erase_workspace
 from dragoman.repositories.trusted import Token, TrustedRepository
@@ -145,12 +145,9 @@ class Desk:
         return self._trusted[self.repository(session).name]
 
     def repository(self, session: Session) -> Repository:
-        """The repository that a session works in, or would."""
-        if session.workspace is not None:
-            for one in self._repositories:
-                if one.name == session.workspace.repository:
-                    return one
-        return choose_default(self._repositories)
+        """The repository that a session works in, or would. Raises Refusal when that is not configured any more."""
+        name = session.workspace.repository if session.workspace is not None else session.repository
+        return repository_of(self._repositories, name)
 
     def _branch(self, session: Session, repository: Repository, base: str, others: Sequence[Session]) -> str:
         taken = {base}

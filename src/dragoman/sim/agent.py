@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dragoman.sim.records import Activity, AgentSession, Attachment, Comment, Issue
+from dragoman.sim.records import Activity, AgentSession, Attachment, Comment, Issue, Label
 from dragoman.sim.refusals import Refused, duplicate, not_found
 from dragoman.sim.sessions import open_session, stub_comment
 from dragoman.sim.shapes import EPHEMERAL_KINDS, check_signal, check_uuid4, content_of, links_of, plan_of, summary_of
@@ -165,9 +165,20 @@ class Agent:
             if changes["stateId"] not in {state.id for state in world.states}:
                 raise not_found("WorkflowState")
             fields |= moved(world, issue, changes["stateId"])
-        changed = replace(issue, **fields)
+        added, removed = changes.get("addedLabelIds") or (), changes.get("removedLabelIds") or ()
+        known = {label.id: label for label in world.labels.values()}
+        if not set(added) <= set(known):
+            raise not_found("IssueLabel")
+        kept = [label for label in issue.labels if label.id not in {*added, *removed}]
+        changed = replace(issue, **fields, labels=(*kept, *(known[label] for label in added)))
         world.put(changed)
         return changed
+
+    def create_label(self, name: str) -> Label:
+        """Make a label for the whole organization; names are unique there, in any case."""
+        if any(label.name.casefold() == name.casefold() for label in self._world.labels.values()):
+            raise Refused(f'A label with the name "{name}" already exists')
+        return self._world.label(name)
 
     def create_comment(self, changes: Mapping[str, Any]) -> Comment:
         """Apply a `CommentCreateInput` with `body`, `issueId`, `parentId`, `id`."""

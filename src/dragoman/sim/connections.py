@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dragoman.sim.records import Activity, WorkflowState
+from dragoman.sim.records import Activity, Label, WorkflowState
 from dragoman.sim.refusals import Refused
 
 _DEFAULT_FIRST = 50
@@ -77,6 +77,11 @@ def state_matches(state: WorkflowState, wanted: Mapping[str, Any]) -> bool:
     """Whether a workflow state passes a `WorkflowStateFilter`."""
     values: dict[str, str | float] = {"id": state.id, "name": state.name, "type": state.kind}
     return all(_compares(values[name], condition) for name, condition in wanted.items())
+
+
+def label_matches(label: Label, wanted: Mapping[str, Any]) -> bool:
+    """Whether a label passes an `IssueLabelFilter`."""
+    return all(_compares(label.name, condition) for condition in wanted.values())
 
 
 def _compares(value: str | float, condition: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
 from dragoman.record import Record
 from dragoman.sim.agent import Agent
-from dragoman.sim.connections import activity_matches, page, state_matches
+from dragoman.sim.connections import activity_matches, label_matches, page, state_matches
 from dragoman.sim.payloads import iso, priority_label
 from dragoman.sim.quota import Quota
 from dragoman.sim.records import Activity, AgentSession, Comment, Issue
@@ -131,6 +131,11 @@ def _team_states(_: Any, info: Info, **args: Any) -> dict[str, Any]:
     return page([state for state in _world(info).states if state_matches(state, wanted)], newest_first=False, **args)
 
 
+def _labels(_: Any, info: Info, **args: Any) -> dict[str, Any]:
+    wanted = args.pop("filter", None) or {}
+    return page([label for label in _world(info).labels.values() if label_matches(label, wanted)], **args)
+
+
 def _suggestions(_: Any, info: Info, issueId: str, candidateRepositories: Any, **__: Any) -> object:
     _agent(info).issue(issueId)
     known = _world(info).suggestions
@@ -176,6 +181,10 @@ def _create_on_comment(_: Any, info: Info, input: dict[str, Any]) -> dict[str, o
     return _written("agentSession", session, info)
 
 
+def _label_create(_: Any, info: Info, input: dict[str, Any]) -> dict[str, object]:
+    return _written("issueLabel", _agent(info).create_label(input["name"]), info)
+
+
 def _issue_update(_: Any, info: Info, id: str, input: dict[str, Any]) -> dict[str, object]:
     return _written("issue", _agent(info).update_issue(id, input), info)
 
@@ -216,6 +225,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         ),
         "agentActivity": _agent_activity,
         "agentActivities": _agent_activities,
+        "issueLabels": _labels,
         "issueRepositorySuggestions": _suggestions,
         "rateLimitStatus": _rate_limit_status,
     },
@@ -224,6 +234,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         "agentSessionUpdate": _session_update,
         "agentSessionCreateOnIssue": _create_on_issue,
         "agentSessionCreateOnComment": _create_on_comment,
+        "issueLabelCreate": _label_create,
         "issueUpdate": _issue_update,
         "commentCreate": _comment_create,
         "attachmentCreate": _attachment_create,
@@ -240,7 +251,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
     },
     "Team": {"displayName": lambda team, _: team.name, "states": _team_states},
     "WorkflowState": {"type": lambda state, _: state.kind, "team": lambda _, info: _world(info).team},
-    "IssueLabel": {"parent": lambda *_: None},
+    "IssueLabel": {"parent": lambda *_: None, "team": lambda *_: None},
     "Issue": {
         "state": lambda issue, info: _world(info).state(issue.state),
         "team": lambda _, info: _world(info).team,

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import wording
 from dragoman.core.activities import Final, Thought
-from dragoman.core.effects import BeginIssue, LinkWork, Post, ReadIssue, ShowPlan
-from dragoman.core.events import Event, IssueRead
+from dragoman.core.effects import BeginIssue, LabelIssue, LinkWork, Post, ReadIssue, ShowPlan, SuggestRepositories
+from dragoman.core.events import Event, IssueRead, RepositoriesSuggested
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId
 from dragoman.ledger import read
@@ -23,6 +23,7 @@ from dragoman.linear.graphql import InputRefused
 from dragoman.linear.outbound import Link
 from dragoman.runtime.workers import Pointless
 
+SUGGESTIONS_S = 8.0  # Linear asks a model, and people would be asked otherwise
 ISSUE_S = 3.0  # the run waits for the branch name no longer than this
 _log = logs.get("people")
 
@@ -61,7 +62,11 @@ class People:
             case ShowPlan(items=items):
                 await self._linear.show_plan(session, items, priority=await self._urgency(session, effect, claimed))
             case ReadIssue():
-                return await self._read_issue(effect)
+                return await self._read_issue(session, effect)
+            case SuggestRepositories():
+                return await self._suggest(session, effect)
+            case LabelIssue(issue=issue, label=label):
+                await self._linear.label_issue(issue, label)
             case BeginIssue():
                 await self._begin_issue(session, effect)
             case LinkWork(url=url, issue=issue):
@@ -80,14 +85,25 @@ class People:
         behind = await self._ledger.read(read.lane_of_people, session)
         return min([own, *(_priority(one) for one in behind if isinstance(one, Post | ShowPlan))])
 
-    async def _read_issue(self, effect: ReadIssue) -> Event:
+    async def _read_issue(self, session: SessionId, effect: ReadIssue) -> Event:
+        others = await self._ledger.read(read.sessions_of_issue, effect.issue.id)
+        chosen = next((one.chosen for one in others if one.chosen and one.id != session), "")
         try:
             async with asyncio.timeout(ISSUE_S):
                 issue = await self._linear.issue(effect.issue.id)
         except (LinearError, TimeoutError) as error:
             _log.info("issue.unread", run=effect.run, error=str(error) or "no answer in time")
-            return IssueRead(run=effect.run)
-        return IssueRead(run=effect.run, issue=issue)
+            return IssueRead(run=effect.run, chosen=chosen)
+        return IssueRead(run=effect.run, issue=issue, chosen=chosen)
+
+    async def _suggest(self, session: SessionId, effect: SuggestRepositories) -> Event:
+        try:
+            async with asyncio.timeout(SUGGESTIONS_S):
+                found = await self._linear.suggestions(effect.issue, session, effect.candidates)
+        except (LinearError, TimeoutError) as error:
+            _log.info("repositories.unsuggested", run=effect.run, error=str(error) or "no answer in time")
+            found = ()
+        return RepositoriesSuggested(run=effect.run, suggestions=found)
 
     async def _begin_issue(self, session: SessionId, effect: BeginIssue) -> None:
         refused: LinearError | None = None

@@ -13,6 +13,7 @@ from dragoman.core.events import (
     AskDue,
     AskGone,
     Broke,
+    CheckpointDue,
     Compacted,
     CompletionRequested,
     Declined,
@@ -208,7 +209,10 @@ delivery = st.one_of(
     st.builds(Delivered, pull_request=st.sampled_from(["", "https://example.org/pull/1"])),
 )
 untimely = st.one_of(
-    *(st.builds(kind, run=runs) for kind in (HeartbeatDue, PlanDue, StopDue, PatienceOver, PlaceDue, ShipDue)),
+    *(
+        st.builds(kind, run=runs)
+        for kind in (HeartbeatDue, CheckpointDue, PlanDue, StopDue, PatienceOver, PlaceDue, ShipDue)
+    ),
     st.builds(AskDue, run=runs, ask=asks),
 )
 opens = st.builds(

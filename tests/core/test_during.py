@@ -10,6 +10,7 @@ from dragoman.core.effects import (
     DisposeInstance,
     Post,
     Remind,
+    SaveWork,
     ShowPlan,
     StartRun,
     SteerRun,
@@ -23,6 +24,7 @@ from dragoman.core.events import (
     Outcome,
     PlanDue,
     Reasoned,
+    RunFailed,
     RunWaiting,
     Tool,
     ToolStarted,
@@ -280,3 +282,26 @@ def test_only_one_heartbeat_is_on_its_way_at_a_time() -> None:
     story.wait(6_000.0)
     beats = [effect for effect in story.all(Remind) if type(effect.event).__name__ == "HeartbeatDue"]
     assert len(beats) == 11
+
+
+# ── what is kept of the work ─────────────────────────────────────────────
+def test_a_workspace_that_may_have_changed_is_saved_now_and_then_and_at_the_end() -> None:
+    story = Story(Rules(checkpoint_s=300.0)).works()
+    story.wait(1_000.0)
+    assert not story.all(SaveWork)
+    story.hear(ToolStarted(run=story.run, part=PartId("prt_1"), tool=Tool(name="edit", input="{}")))
+    assert not story.all(SaveWork)
+    story.wait(901.0)
+    assert len(story.all(SaveWork)) == 3
+    story.hear(RunFailed(run=story.run, reason="it broke"))
+    story.aborts()
+    assert len(story.all(SaveWork)) == 4
+    story.wait(1_000.0)
+    assert len(story.all(SaveWork)) == 4
+
+
+def test_a_turn_that_only_looked_saves_nothing() -> None:
+    story = Story().works()
+    story.hear(ToolStarted(run=story.run, part=PartId("prt_1"), tool=Tool(name="read", input="{}")))
+    story.settles()
+    assert not story.all(SaveWork)

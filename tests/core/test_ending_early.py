@@ -6,7 +6,7 @@ import pytest
 
 from dragoman.core import wording
 from dragoman.core.activities import Failure, Response
-from dragoman.core.effects import AbortRun, Remind, StartRun
+from dragoman.core.effects import AbortRun, ClearWorkspace, Remind, StartRun
 from dragoman.core.events import RunAborted, RunFailed, RunStalled, StopDue, StopRequested, Tool, Withdrawn
 from dragoman.core.session import Closed, Resting, Starting, Working
 from tests.core.histories import DIRECTORY, THREAD, Story, answer, bodies, shown
@@ -203,7 +203,7 @@ def test_withdrawal_ends_the_work_with_one_word_about_why(reason: str, words: st
 def test_withdrawal_of_a_resting_session_closes_it_silently() -> None:
     story = Story().works()
     story.settles()
-    assert story.hear(Withdrawn(reason="issue_completed")) == ()
+    assert story.hear(Withdrawn(reason="issue_completed")) == (ClearWorkspace(),)
     assert story.phase == Closed(reason="issue_completed")
 
 

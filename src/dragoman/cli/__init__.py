@@ -21,6 +21,7 @@ _VERBS: Mapping[str, str] = {
     "sessions": "dragoman.cli.sessions",
     "stats": "dragoman.cli.stats",
     "why": "dragoman.cli.why",
+    "workspaces": "dragoman.cli.workspaces",
 }
 _HELP: Mapping[str, str] = {
     "audit": "Who did what and whether they might; verify the trail.",
@@ -33,6 +34,7 @@ _HELP: Mapping[str, str] = {
     "sessions": "List, show, watch or export sessions; complete or reactivate them.",
     "why": "Why a request became a session or not, and with what; or would.",
     "stats": "How turns went: outcomes, times, asks, tokens, cost.",
+    "workspaces": "List workspaces; remove one, or have it back.",
 }
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from dragoman.config import catalogue as names
 from dragoman.config import safety, table
-from dragoman.config.settings import LIVE, LedgerPlace, LibrarySettings, Settings, credentials, names_of
+from dragoman.config.settings import LIVE, LedgerPlace, LibrarySettings, Settings, Workplace, credentials, names_of
 from dragoman.config.sources import DOTENV, Sources
 from dragoman.config.values import REDIS
 from dragoman.core.limits import Rules
@@ -30,11 +30,13 @@ __all__ = [
     "LedgerPlace",
     "LibrarySettings",
     "Settings",
+    "Workplace",
     "examine",
     "load",
     "load_ledger_place",
     "load_library",
     "load_rules",
+    "load_workplace",
     "names_of",
 ]
 
@@ -114,6 +116,15 @@ def load_library(environment: Mapping[str, str] | None = None, *, folder: Path |
     )
     sources.finish()
     return settings
+
+
+def load_workplace(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Workplace:
+    """Read only where workspaces are. Raises ConfigurationError"""
+    sources = _open(environment, folder)
+    data_dir, _, _ = _places(sources)
+    repositories = table.read(sources, sources.folder).repositories
+    sources.finish()
+    return Workplace(data_dir=data_dir, repositories=repositories)
 
 
 def load_rules(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Rules:

@@ -186,6 +186,13 @@ class LibrarySettings(Record):
         )
 
 
+class Workplace(Record):
+    """All that is needed to find workspaces."""
+
+    data_dir: Path
+    repositories: tuple[Repository, ...]
+
+
 class LedgerPlace(Record):
     """All that is needed to look into the ledger.
 

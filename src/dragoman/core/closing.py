@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dragoman.core import wording
 from dragoman.core.draft import Draft
-from dragoman.core.effects import DisposeInstance
+from dragoman.core.effects import ClearWorkspace, DisposeInstance
 from dragoman.core.events import (
     CompletionRequested,
     MessageAdded,
@@ -37,6 +37,9 @@ from dragoman.core.session import (
     status,
 )
 from dragoman.core.turns import abort, give_up
+
+# What ends the work on an issue. A session that was only left alone, or completed by a program, keeps its files.
+CLEARS = frozenset({"issue_completed", "issue_canceled", "unassigned", "app_revoked"})
 
 
 def on_operator(draft: Draft, event: OperatorEvent) -> None:
@@ -133,6 +136,15 @@ def fail(draft: Draft, reason: str) -> None:
     elif isinstance(phase, Resting):
         draft.change(failures=max(draft.session.failures, FAILED_TURNS))
         draft.enter(Resting(after="failed"))
+
+
+def clear_up(draft: Draft, before: Session) -> None:
+    """After each step: a session that is over for good needs its workspace no more."""
+    session = draft.session
+    if session is before or not isinstance(session.phase, Closed) or session.phase == before.phase:
+        return
+    if session.phase.reason in CLEARS and draft.directory:
+        draft.do(ClearWorkspace())
 
 
 def keep_time(draft: Draft, before: Session) -> None:

@@ -201,6 +201,19 @@ class ShipLater(Record):
     words: str
 
 
+class SaveWork(Record):
+    """Save the workspace as it is, committed or not, in our copy of the repository. Nobody waits for it."""
+
+
+class ClearWorkspace(Record):
+    """Save the workspace and remove it, unless the session is wanted again.
+
+    at_rest  also when the session only rests: nobody has written for long
+    """
+
+    at_rest: bool = False
+
+
 class LinkWork(Record):
     """Show a pull request on the session and on the issue. Linear keeps one of a URL."""
 
@@ -233,6 +246,8 @@ Effect = (
     | NudgeAgent
     | ShipWork
     | ShipLater
+    | SaveWork
+    | ClearWorkspace
     | LinkWork
     | Remind
 )
@@ -249,7 +264,7 @@ def lane_of(effect: Effect) -> Lane | None:
             return "agent"
         case DisposeInstance():
             return "agent"
-        case InspectWork() | ShipWork():
+        case InspectWork() | ShipWork() | SaveWork() | ClearWorkspace():
             return "desk"
         case AbortRun() | ShipLater() | Remind():
             return None
@@ -280,4 +295,6 @@ def when_parked(effect: Effect) -> RunEvent | None:
         case Post(run=run) if run is not None:
             return RunFailed(run=run, reason=wording.UNASKABLE)
         case Post() | ShowPlan() | LabelIssue() | BeginIssue() | DisposeInstance() | ShipLater() | LinkWork():
+            return None
+        case SaveWork() | ClearWorkspace():
             return None

@@ -406,6 +406,12 @@ class RunAborted(Record):
     detail: str = ""
 
 
+class CheckpointDue(Record):
+    """Time to save the workspace of the run."""
+
+    run: RunId
+
+
 class HeartbeatDue(Record):
     """Time to look whether the turn has been silent."""
 
@@ -609,6 +615,7 @@ RuntimeEvent = (
     | RunFailed
     | RunAborted
     | HeartbeatDue
+    | CheckpointDue
     | PlanDue
     | AskDue
     | StopDue

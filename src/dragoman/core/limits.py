@@ -28,6 +28,7 @@ class Rules(Record):
     retry_s         how long a provider's retries may last before the run is given up
     ship_s          how long the end of a turn may take to commit, push, verify and open a pull request; then people get
                     their answer without waiting for it
+    checkpoint_s    how often the workspace of a live turn is saved, beside the end of each turn
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
@@ -49,6 +50,7 @@ class Rules(Record):
     retry_attempts: int = 5
     retry_s: float = 180.0
     ship_s: float = 1_200.0
+    checkpoint_s: float = 300.0
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365

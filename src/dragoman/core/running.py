@@ -10,7 +10,7 @@ from dragoman.core import wording
 from dragoman.core.activities import Failure, Response, Thought
 from dragoman.core.answering import drop_ask, expire_ask, raise_ask
 from dragoman.core.draft import Draft
-from dragoman.core.effects import AbortRun, ResumeRun, ShowPlan
+from dragoman.core.effects import AbortRun, ResumeRun, SaveWork, ShowPlan
 from dragoman.core.events import (
     Aborted,
     AgentEvent,
@@ -18,6 +18,7 @@ from dragoman.core.events import (
     AskDue,
     AskGone,
     Broke,
+    CheckpointDue,
     Compacted,
     Declined,
     HeartbeatDue,
@@ -158,6 +159,10 @@ def during_run(draft: Draft, event: RunEvent) -> None:
             on_patience_over(draft)
         case HeartbeatDue():
             on_heartbeat(draft)
+        case CheckpointDue():
+            if draft.turn.worked:
+                draft.do(SaveWork())
+                draft.remind(event, draft.rules.checkpoint_s)
         case PlanDue():
             if draft.turn.plan_due:
                 send_plan(draft)
@@ -180,7 +185,7 @@ def on_agent(draft: Draft, phase: Working, event: AgentEvent) -> None:
             if shown := translate(event, draft.directory):
                 draft.post(*shown)
             if isinstance(event, ToolStarted | ToolFinished) and may_change_files(event.tool):
-                draft.turn_with(worked=True)
+                on_work(draft)
             if isinstance(event, ToolFinished):
                 draft.turn_with(answer="", retrying=False)
         case TodosChanged(todos=todos):
@@ -222,6 +227,13 @@ def working(draft: Draft) -> Working:
         phase = replace(phase, turn=replace(phase.turn, waiting=""))
     draft.enter(phase)
     return phase
+
+
+def on_work(draft: Draft) -> None:
+    """The workspace may have changed: from the first time on it is saved now and then."""
+    if not draft.turn.worked:
+        draft.turn_with(worked=True)
+        draft.remind(CheckpointDue(run=draft.turn.run), draft.rules.checkpoint_s)
 
 
 # ── waiting and silence ──────────────────────────────────────────────────

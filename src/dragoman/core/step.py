@@ -43,7 +43,7 @@ from msgspec.structs import replace
 from dragoman.core import wording
 from dragoman.core.answering import answer_ask
 from dragoman.core.by_program import on_library
-from dragoman.core.closing import close, keep_time, on_operator
+from dragoman.core.closing import clear_up, close, keep_time, on_operator
 from dragoman.core.draft import Draft
 from dragoman.core.events import (
     CompletionRequested,
@@ -131,6 +131,7 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             if turn is not None and turn.run == event.run:
                 on_run(draft, event)
     keep_time(draft, session)
+    clear_up(draft, session)
     return draft.step()
 
 

@@ -9,7 +9,16 @@ from msgspec.structs import replace
 from dragoman.core import wording
 from dragoman.core.activities import Failure, Final, Response, Thought
 from dragoman.core.draft import BEGIN, Draft
-from dragoman.core.effects import AbortRun, BeginIssue, DisposeInstance, ReadIssue, ShowPlan, StartRun, SteerRun
+from dragoman.core.effects import (
+    AbortRun,
+    BeginIssue,
+    DisposeInstance,
+    ReadIssue,
+    SaveWork,
+    ShowPlan,
+    StartRun,
+    SteerRun,
+)
 from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue, Suggestion
 from dragoman.core.limits import NEARLY
 from dragoman.core.placing import TRIES, chosen_by, find_place, not_understood
@@ -197,6 +206,8 @@ def settle(
     failures = draft.session.failures + 1 if after == "failed" else 0
     draft.change(failures=failures, phase=Resting(after=after))
     read_only, directory = profile(draft.session) == "answer", draft.directory
+    if turn.worked and directory and not read_only:
+        draft.do(SaveWork())
     while draft.session.queued and not isinstance(draft.session.phase, Live):
         waiting, *rest = draft.session.queued
         draft.change(queued=tuple(rest))

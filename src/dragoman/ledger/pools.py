@@ -9,6 +9,7 @@ from dragoman.core.effects import (
     AnswerPermission,
     AnswerQuestion,
     BeginIssue,
+    ClearWorkspace,
     DisposeInstance,
     Effect,
     InspectWork,
@@ -19,6 +20,7 @@ from dragoman.core.effects import (
     ReadIssue,
     Remind,
     ResumeRun,
+    SaveWork,
     ShipLater,
     ShipWork,
     ShowPlan,
@@ -59,7 +61,7 @@ def pool_of(effect: Effect) -> Pool:
             return "agent"
         case InspectWork():
             return "desk"
-        case ShipWork() | ShipLater():
+        case ShipWork() | ShipLater() | SaveWork() | ClearWorkspace():
             return "ship"  # minutes of verifying; a turn that changed nothing must not wait behind it
         case AbortRun():
             return "abort"

@@ -39,6 +39,7 @@ class Repository(Record):
     agent        the same for the agent of OpenCode
     model        the same for the model, "provider/model"
     permissions  rules for OpenCode; where a trigger's speak of the same, those count
+    checkpoint_push  what is saved of a workspace while it is worked in is pushed, too, under refs/dragoman/checkpoint/
     """
 
     name: str
@@ -56,6 +57,7 @@ class Repository(Record):
     agent: str = ""
     model: str = ""
     permissions: tuple[PermissionRule, ...] = ()
+    checkpoint_push: bool = False
 
     def __repr__(self) -> str:
         return f"Repository(name={self.name!r}, url={mask_urls(self.url)!r}, default={self.default})"

@@ -37,7 +37,7 @@ async def erase_workspace(
         final = places.final if known is None else places.final.with_name(Path(known.directory).name)
         was_there = final.is_symlink() or final.exists()
         for folder in (places.fresh, places.gone, final, final.with_name(f".{final.name}.gone")):
-            await asyncio.to_thread(_remove, folder)
+            await asyncio.to_thread(remove_folder, folder)
         if trusted.path.is_dir():
             await _remove_refs(trusted, session_ref(session).rpartition("/")[2], deadline)
         places.record.unlink(missing_ok=True)
@@ -63,8 +63,11 @@ async def _remove_refs(trusted: TrustedRepository, name: str, deadline: Deadline
             await git("update-ref", "-d", ref, cwd=trusted.path, deadline_s=deadline.left())
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder, also one whose owner took the rights to it away; a link is removed, not followed."""
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, also one whose owner took the rights to it away; a link is removed, not followed.
+
+    Raises  GitError
+    """
     if folder.is_symlink():
         folder.unlink()
         return

@@ -7,10 +7,8 @@ branch the workspace had and where that and HEAD stood. A workspace that cannot 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
-import stat
 from pathlib import Path
 
 from dragoman.errors import GitError, Refusal
@@ -20,6 +18,7 @@ from dragoman.repositories.git import git
 from dragoman.repositories.hostile import read_tips
 from dragoman.repositories.locks import Deadline, file_lock
 from dragoman.repositories.naming import checkpoint_ref, is_branch_name, rescue_ref
+from dragoman.repositories.removal import remove_folder
 from dragoman.repositories.snapshots import save_snapshot
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import (
@@ -34,6 +33,11 @@ from dragoman.repositories.workspaces import (
 # While we check out: byte for byte, whatever line ends or filters the repository's own attributes ask for.
 _RAW = "* -text -filter -ident -working-tree-encoding\n"
 _FACT = re.compile(r"^(branch|branch-commit|head-commit|base-commit): (\S+)$", re.MULTILINE)
+
+
+def saved_refs(session: SessionId, issue_key: str | None) -> tuple[str, str]:
+    """Where a session's work may have been saved, the better one first."""
+    return rescue_ref(session, issue_key), checkpoint_ref(session)
 
 
 class Removed(Record):
@@ -70,7 +74,7 @@ async def remove_workspace(
     deadline = Deadline(deadline_s)
     places = Places(trusted, root, session, issue_key)
     async with file_lock(places.lock, deadline):
-        await asyncio.to_thread(_delete, places.gone)  # of a removal that was cut off
+        await asyncio.to_thread(remove_folder, places.gone)  # of a removal that was cut off
         known = find(places, trusted.name, session)
         if known is None:
             return None
@@ -78,7 +82,7 @@ async def remove_workspace(
         commit = await _save(trusted, known, ref, "Rescue", issue_key, deadline)
         # Out of the agent's reach in one step; what is cut off after it is finished by the next call.
         await asyncio.to_thread(_move_away, places, known)
-        await asyncio.to_thread(_delete, places.gone)
+        await asyncio.to_thread(remove_folder, places.gone)
         return Removed(directory=known.directory, ref=ref, commit=commit)
 
 
@@ -155,7 +159,7 @@ async def _newest(
     trusted: TrustedRepository, session: SessionId, issue_key: str | None, deadline: Deadline
 ) -> tuple[str, str]:
     """The rescue of a session, else its last checkpoint."""
-    for ref in (rescue_ref(session, issue_key), checkpoint_ref(session)):
+    for ref in saved_refs(session, issue_key):
         if (commit := await trusted.resolve(ref, deadline_s=deadline.left())) is not None:
             return ref, commit
     raise Refusal(f"Nothing was saved of session {session} in {trusted.name}.")
@@ -179,14 +183,3 @@ async def _facts(
 def _move_away(places: Places, workspace: Workspace) -> None:
     Path(workspace.directory).rename(places.gone)
     places.record.unlink(missing_ok=True)
-
-
-def _delete(directory: Path) -> None:
-    """Delete a folder of an agent's, whatever rights it gave to what is in it."""
-    for here, folders, _ in os.walk(directory):
-        for below in (Path(here) / name for name in folders):
-            if stat.S_ISDIR(below.lstat().st_mode):
-                below.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=True)
-    if directory.exists():
-        raise GitError(f"{directory} could not be removed entirely")

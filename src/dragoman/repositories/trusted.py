@@ -147,6 +147,15 @@ class TrustedRepository:
             cwd=self.path, deadline_s=deadline_s, env_extra=await self._environment(),
         )  # fmt: skip
 
+    async def push_ref(self, ref: str, *, deadline_s: float = 120.0) -> None:
+        """Copy a ref of ours to the remote, under the same name. Raises GitError."""
+        if not ref.startswith("refs/dragoman/"):
+            raise ValueError(f"{ref!r} is not a ref of ours")
+        await git(
+            "push", "--quiet", "--no-follow-tags", "--recurse-submodules=no", "--", self._remote.url, f"+{ref}:{ref}",
+            cwd=self.path, deadline_s=deadline_s, env_extra=await self._environment(),
+        )  # fmt: skip
+
     async def keep(self, ref: str, commit: str, *, deadline_s: float = 30.0) -> None:
         """Point a ref of ours to a commit that is here."""
         if not ref.startswith("refs/dragoman/"):

@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -167,6 +168,17 @@ async def save_branch(
             cwd=trusted.path, deadline_s=deadline.left(), env_extra=LOCAL_ONLY,
         )  # fmt: skip
     return tips.head if chosen == "head" else tips.branch
+
+
+def standing_workspaces(trusted: TrustedRepository) -> list[Workspace]:
+    """The workspaces of a repository that are on disk, by what we wrote down of them."""
+    found = []
+    for record in sorted((trusted.root / ASIDE / trusted.path.stem).glob("*.json")):
+        with suppress(FileNotFoundError, msgspec.DecodeError):
+            workspace = msgspec.json.decode(record.read_bytes(), type=Workspace)
+            if Path(workspace.directory).is_dir():
+                found.append(workspace)
+    return found
 
 
 class Places:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from dragoman import logs
 from dragoman.core.session import Session, Workspace, live_turn, profile
@@ -16,8 +17,9 @@ from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, repository_of
 from dragoman.repositories.naming import branch_name, session_ref, short_hash, workspace_path
 from dragoman.repositories.removal import collect, erase_workspace
+from dragoman.repositories.rescue import Removed, checkpoint, remove_workspace, restore_workspace, saved_refs
 from dragoman.repositories.trusted import Token, TrustedRepository
-from dragoman.repositories.workspaces import ensure_workspace, save_branch
+from dragoman.repositories.workspaces import ensure_workspace, save_branch, standing_workspaces
 
 FETCH_S = 120.0
 ANSWER_BRANCH = "dragoman/answer"  # of a checkout that is thrown away; it never leaves it
@@ -88,6 +90,8 @@ class Desk:
                 start_from=start_from,
             )
             return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), made.notes
+        if known is not None and (restored := await self._restored(session, trusted)) is not None:
+            return restored, ()
         branch = known.branch if known else self._branch(session, repository, trusted.default_branch(), others)
         made = await ensure_workspace(
             trusted,
@@ -125,6 +129,32 @@ class Desk:
             except GitError as error:
                 failed.append((name, str(error)))
         return failed
+
+    async def save(self, session: Session) -> str | None:
+        """Save a session's workspace as it is; None when there is none. Raises GitError, Refusal."""
+        return await checkpoint(self.trusted(session), **self._place(session))
+
+    async def remove(self, session: Session) -> Removed | None:
+        """Save a session's workspace and remove it; None when there is none. Raises GitError, Refusal."""
+        return await remove_workspace(self.trusted(session), **self._place(session))
+
+    async def restore(self, session: Session) -> Workspace:
+        """Put back what was removed. Raises GitError, Refusal."""
+        made = await restore_workspace(self.trusted(session), **self._place(session))
+        return Workspace(repository=made.repository, directory=made.directory, branch=made.branch)
+
+    async def _restored(self, session: Session, trusted: TrustedRepository) -> Workspace | None:
+        """The workspace as it was saved, byte for byte; None when nothing was."""
+        if not any([await trusted.resolve(ref) for ref in saved_refs(session.id, _key(session))]):
+            return None
+        return await self.restore(session)
+
+    def _place(self, session: Session) -> _Place:
+        return _Place(root=self._workspaces_dir, session=session.id, issue_key=_key(session))
+
+    def workspaces(self) -> list[SessionId]:
+        """The sessions of which a workspace is on disk."""
+        return [one.session for trusted in self._trusted.values() for one in standing_workspaces(trusted)]
 
     def standing(self, session: Session) -> str | None:
         """The directory of a workspace that was made for a session which has not heard of it; None when there is none."""
@@ -213,6 +243,18 @@ def _remove(place: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(aside, ignore_errors=True)
+
+
+class _Place(TypedDict):
+    """Where the workspace of a session lies, as the functions of `rescue` ask for it."""
+
+    root: Path
+    session: SessionId
+    issue_key: str | None
+
+
+def _key(session: Session) -> str | None:
+    return session.issue.key if session.issue else None
 
 
 def _is_there(place: Workspace) -> bool:

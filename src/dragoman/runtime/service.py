@@ -6,13 +6,13 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import IO, Any
 
 from dragoman import logs
 from dragoman.config import Settings
-from dragoman.core.effects import Remind
+from dragoman.core.effects import ClearWorkspace, Remind, SaveWork
 from dragoman.core.events import Event, PlaceDue, PlaceInQueue
 from dragoman.errors import LedgerError, Refusal, Theirs
 from dragoman.ids import HostId, session_of
@@ -41,6 +41,7 @@ from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.delivery import Delivery
 from dragoman.runtime.performers.forgetting import COLLECT, Forgetting
+from dragoman.runtime.performers.keeping import Keeping
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.start_gate import StartGate
@@ -170,6 +171,7 @@ class Service:
         confine = await confinement(
             data, _hidden(settings), off=settings.sandbox == "off", attached=bool(settings.opencode_url)
         )
+        self.keeping = Keeping(self.engine, self.desk, self.agent_host)
         delivery = Delivery(self.engine, self.desk, forge, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,
@@ -177,7 +179,7 @@ class Service:
             "agent": self._agent.perform,
             "abort": self._agent.perform,
             "desk": delivery.perform,
-            "ship": delivery.perform,
+            "ship": _by_kind(delivery.perform, self.keeping.perform),
             "timers": self._timer,
             "system": self._job,
         }
@@ -398,11 +400,24 @@ class Service:
     async def _clean_up(self) -> Event | None:
         """Sessions time out, and the ledger forgets what is old, batch by batch."""
         timed_out = await self.engine.expire()
+        await self.keeping.clear_idle(self.settings.rules.retention_days)
         removed = 0
         while batch := await self.ledger.turn(cleanup.cleanup, self.settings.rules.retention_days):
             removed += batch
         _log.info("cleanup.done", timed_out=timed_out, removed=removed)
         raise Recurs(self._cleanup_s)
+
+
+def _by_kind(ship: Perform, keep: Callable[[Claimed], Awaitable[None]]) -> Perform:
+    """What takes long about work: bringing it to the forge, and keeping it here."""
+
+    async def perform(claimed: Claimed) -> Event | None:
+        if isinstance(claimed.effect, SaveWork | ClearWorkspace):
+            await keep(claimed)
+            return None
+        return await ship(claimed)
+
+    return perform
 
 
 def _hidden(settings: Settings) -> tuple[Path, ...]:

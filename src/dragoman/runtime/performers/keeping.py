@@ -1,0 +1,82 @@
+"""Workspaces are saved while they are worked in, and removed, saved once more, when their session is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from dragoman import logs
+from dragoman.core.effects import ClearWorkspace, SaveWork
+from dragoman.core.session import Closed, Session, live_turn
+from dragoman.errors import NotFound, OpenCodeError, Told
+from dragoman.ids import SessionId
+from dragoman.ledger import effects, read
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.tx import Tx
+from dragoman.repositories.naming import checkpoint_ref
+from dragoman.runtime.agent_host import AgentHost
+from dragoman.runtime.desk import Desk
+from dragoman.runtime.engine import Engine
+
+DAY_S = 86_400.0
+_log = logs.get("keeping")
+
+
+class Keeping:
+    """Performs SaveWork and ClearWorkspace."""
+
+    def __init__(self, engine: Engine, desk: Desk, host: AgentHost) -> None:
+        self._engine = engine
+        self._desk = desk
+        self._host = host
+
+    async def perform(self, claimed: Claimed) -> None:
+        """Perform one effect. Raises GitError."""
+        session = await self._engine.session(SessionId(claimed.session or ""))
+        if session is None or session.workspace is None:
+            return
+        if isinstance(claimed.effect, ClearWorkspace):
+            await self._clear(session, at_rest=claimed.effect.at_rest)
+        elif isinstance(claimed.effect, SaveWork):
+            await self._save(session)
+
+    async def clear_idle(self, retention_days: float) -> int:
+        """Have the workspaces removed that nobody has used for so long; how many were found. 0 days: never."""
+        if not retention_days:
+            return 0
+        standing = await asyncio.to_thread(self._desk.workspaces)
+        return await self._engine.ledger.turn(_ask_to_clear, standing, retention_days * DAY_S)
+
+    async def _save(self, session: Session) -> None:
+        commit = await self._desk.save(session)
+        if commit is None or not self._desk.repository(session).checkpoint_push:
+            return
+        await self._desk.trusted(session).push_ref(checkpoint_ref(session.id))
+
+    async def _clear(self, session: Session, *, at_rest: bool) -> None:
+        wanted = live_turn(session) is not None or not (at_rest or isinstance(session.phase, Closed))
+        if wanted:
+            return  # somebody wrote meanwhile
+        await self._dispose(session)
+        removed = await self._desk.remove(session)
+        if removed is not None:
+            _log.info("workspace.removed", session=session.id, ref=removed.ref, commit=removed.commit)
+
+    async def _dispose(self, session: Session) -> None:
+        """OpenCode lets the directory go, and ends what still runs in it."""
+        try:
+            client = await self._host.client()
+            await client.dispose(session.workspace.directory if session.workspace else "")
+        except (OpenCodeError, NotFound, Told) as error:
+            _log.debug("instance.kept", session=session.id, error=str(error))
+
+
+def _ask_to_clear(tx: Tx, standing: Sequence[SessionId], idle_s: float) -> int:
+    asked = 0
+    for one in standing:
+        known = read.details(tx, one)
+        if known is None or known.summary.live or known.summary.updated_at > tx.now - idle_s:
+            continue
+        if not any(effect.kind == ClearWorkspace.__name__ for effect in known.effects):
+            asked += effects.insert(tx, known.session, [ClearWorkspace(at_rest=True)])
+    return asked

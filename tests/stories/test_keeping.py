@@ -1,0 +1,104 @@
+"""What is in a workspace is kept: saved while it is worked in, removed when the issue is over, back when it is reopened."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from dragoman.ids import SessionId
+from dragoman.repositories.naming import checkpoint_ref, rescue_ref
+from dragoman.sim.script import Say, Use
+from tests.stories.conftest import MakeStage
+from tests.stories.test_shipping import FIX, at_work, commits, git, writes
+from tests.stories.world import Stage
+
+
+def copy_of(stage: Stage) -> Path:
+    """Our own copy of the repository."""
+    assert stage.service is not None
+    return next((stage.service.settings.data_dir / "repositories").glob("*.git"))
+
+
+async def test_work_is_saved_during_a_turn_and_at_its_end(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        assert stage.service is not None
+        stage.service.engine.rules = replace(stage.service.engine.rules, checkpoint_s=0.2)
+        session = await at_work(stage)
+        writes(stage.workspace(session), "half.py", "half = True\n")
+        await stage.until_done("SaveWork")
+        ref = checkpoint_ref(SessionId(session))
+
+        async def saved() -> bool:
+            listed = await asyncio.to_thread(git, copy_of(stage), "ls-tree", "-r", "--name-only", ref)
+            return "half.py" in listed
+
+        await stage.until_known(saved, "a checkpoint with half.py")
+        stage.agent.release("work")
+        await stage.final(session)
+
+
+async def test_a_finished_issue_leaves_no_workspace_and_a_reopened_one_finds_all_again(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        stage.world.resources.add("Issue")
+        session = await at_work(stage)
+        workspace = stage.workspace(session)
+        writes(workspace)
+        commits(workspace)
+        writes(workspace, "idea.py", "not committed\n")
+        stage.agent.release("work")
+        await stage.final(session)
+        tip, branch = git(workspace, "rev-parse", "HEAD"), git(workspace, "branch", "--show-current")
+        issue = stage.world.session(session).issue or ""
+        key = stage.world.issue(issue).identifier
+
+        stage.people.set_state(issue, "Done")
+        await stage.until(lambda: not workspace.exists(), "the workspace to go")
+        saved = git(copy_of(stage), "ls-tree", "-r", "--name-only", rescue_ref(SessionId(session), key)).split()
+        assert {"add.py", "idea.py"} <= set(saved)
+
+        stage.agent.plays("go on", Use(tool="bash", args={"command": "wait again"}), Say(text="Went on."))
+        stage.people.follow_up(session, "please go on")
+        await stage.until_shown(session, "action", "wait again")
+        assert git(workspace, "rev-parse", "HEAD") == tip
+        assert git(workspace, "branch", "--show-current") == branch
+        assert (workspace / "add.py").read_text() == FIX
+        assert (workspace / "idea.py").read_text() == "not committed\n"
+        stage.agent.release("again")
+        assert (await stage.final(session, 2))[1].startswith("Went on.")
+
+
+async def test_what_cannot_be_saved_stays(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        stage.world.resources.add("Issue")
+        session = await at_work(stage)
+        workspace = stage.workspace(session)
+        stage.agent.release("work")
+        await stage.final(session)
+        writes(workspace, "precious.py", "precious\n")
+        shutil.rmtree(workspace / ".git")
+        (workspace / ".git").write_text("gitdir: /nowhere\n")
+        stage.people.set_state(stage.world.session(session).issue or "", "Canceled")
+        await stage.until_heard(session, "Withdrawn")
+        await stage.quiet()
+        assert (workspace / "precious.py").read_text() == "precious\n"
+        details = await stage.details(session)
+        assert details.summary.status == "completed"
+
+
+async def test_a_workspace_that_nobody_used_for_long_is_saved_and_removed(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        assert stage.service is not None
+        session = await at_work(stage)
+        workspace = stage.workspace(session)
+        stage.agent.release("work")
+        await stage.final(session)
+        await stage.quiet()
+        keeping = stage.service.keeping
+        assert await keeping.clear_idle(0) == 0
+        assert await keeping.clear_idle(1.0) == 0
+        assert await keeping.clear_idle(1e-9) == 1
+        await stage.until(lambda: not workspace.exists(), "the workspace to go")
+        assert (await stage.details(session)).summary.status == "active"

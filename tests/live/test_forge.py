@@ -11,6 +11,7 @@ from dragoman.sim.script import Say
 from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
 from tests.live.service import LiveService, git
+from tests.stories.checks import files_with
 
 pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
@@ -72,5 +73,4 @@ async def test_an_agent_that_looks_for_the_token_finds_none_and_cannot_push(serv
         assert TOKEN not in service.log.read_text("utf-8")
         workspace = service.workspace(session)
         assert TOKEN not in git(workspace, "config", "--list")
-        files = [file for file in service.data.rglob("*") if file.is_file() and not file.is_symlink()]
-        assert [file for file in files if TOKEN.encode() in file.read_bytes()] == []
+        assert files_with(service.data, TOKEN) == []

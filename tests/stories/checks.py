@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from dragoman.core.session import Session, live_turn
 from dragoman.ids import activity_id
@@ -62,3 +64,13 @@ def unfinished(tx: Tx) -> list[str]:
     """What waits to be done, timers and housekeeping aside; and sessions with a turn under way."""
     waiting = [f"{one.heads} {one.pool}" for one in read.backlog(tx) if one.pool not in ("timers", "system")]
     return waiting + [str(one.id) for one in all_sessions(tx) if live_turn(one) is not None]
+
+
+def files_with(folder: Path, secret: str) -> list[Path]:
+    """Plain files in a folder and below that hold a text; one that is taken away meanwhile holds nothing."""
+    found = []
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if file.is_file() and not file.is_symlink() and secret.encode() in file.read_bytes():
+                found.append(file)
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stories.checks import files_with
 from tests.stories.conftest import MakeStage
 from tests.stories.test_shipping import at_work, commits, git, writes
 from tests.stories.world import GITHUB_TOKEN
@@ -143,8 +144,7 @@ async def test_the_token_is_in_no_command_line_and_no_file_that_an_agent_could_r
         pushing.release()
         assert "**Pull request:**" in (await stage.final(session))[1]
         await stage.quiet()
-        files = [file for file in (stage.folder / "data").rglob("*") if file.is_file() and not file.is_symlink()]
-        assert [file for file in files if GITHUB_TOKEN.encode() in file.read_bytes()] == []
+        assert files_with(stage.folder / "data", GITHUB_TOKEN) == []
         assert any(seen.startswith("Basic ") for seen in stage.forge.seen)
         assert f"Bearer {GITHUB_TOKEN}" in stage.forge.seen
 

@@ -29,16 +29,17 @@ class Deadline:
 
 
 @asynccontextmanager
-async def file_lock(path: Path, deadline: Deadline) -> AsyncIterator[int]:
+async def file_lock(path: Path, deadline: Deadline, *, shared: bool = False) -> AsyncIterator[int]:
     """Hold the lock at `path` and give its descriptor.
 
+    shared  with others that hold it so; without it alone
     A git that inherits the descriptor (`keep_open`) keeps the lock when we are killed, and the next holder waits for it.
     Raises  GitError (retryable) when somebody else holds it until the deadline
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         # A blocking flock in a thread could not be given up: it is asked for again and again instead.
-        while not _taken(descriptor):
+        while not _taken(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if deadline.passed():
                 raise GitError(f"{path.stem} is in use by another process of ours")
             await asyncio.sleep(_POLL_S)
@@ -47,9 +48,9 @@ async def file_lock(path: Path, deadline: Deadline) -> AsyncIterator[int]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

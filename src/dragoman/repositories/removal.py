@@ -18,7 +18,6 @@ from dragoman.repositories.naming import ref_file, session_ref
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import ASIDE, Places
 
-UNREFERENCED_FOR = "5.minutes.ago"  # longer than any fetch of ours lasts before it names what it brought
 COLLECT_S = 600.0
 
 
@@ -27,7 +26,7 @@ async def erase_workspace(
 ) -> bool:
     """Remove the workspace of a session and its saved branches; whether there was a workspace. May be repeated.
 
-    The commits themselves leave the trusted repository with the next `collect`.
+    The commits themselves leave the trusted repository with `collect`.
     Raises  GitError when it cannot be removed
     """
     deadline = Deadline(deadline_s)
@@ -45,11 +44,17 @@ async def erase_workspace(
 
 
 async def collect(trusted: TrustedRepository) -> None:
-    """Remove objects that nothing names any more from a trusted repository. Raises GitError."""
+    """Remove objects that nothing names any more from a trusted repository, at once. Raises GitError."""
     if not trusted.path.is_dir():
         return
-    async with file_lock(trusted.path.with_suffix(".lock"), Deadline(COLLECT_S)):
-        await git("gc", "--quiet", f"--prune={UNREFERENCED_FOR}", cwd=trusted.path, deadline_s=COLLECT_S)
+    deadline = Deadline(COLLECT_S)
+    async with (
+        file_lock(trusted.path.with_suffix(".lock"), deadline) as fetching,
+        file_lock(trusted.objects_lock, deadline) as saving,
+    ):
+        await git(
+            "gc", "--quiet", "--prune=now", cwd=trusted.path, deadline_s=deadline.left(), keep_open=(fetching, saving)
+        )
 
 
 async def _remove_refs(trusted: TrustedRepository, name: str, deadline: Deadline) -> None:

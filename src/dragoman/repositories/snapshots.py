@@ -25,7 +25,7 @@ from dragoman.record import Record
 from dragoman.repositories import reading
 from dragoman.repositories.git import IDENTITY_EMAIL, IDENTITY_NAME, LOCAL_ONLY, git
 from dragoman.repositories.hostile import all_tips, checked_objects, make_reader, read_tips
-from dragoman.repositories.locks import Deadline
+from dragoman.repositories.locks import Deadline, file_lock
 from dragoman.repositories.naming import is_branch_name, ref_file
 from dragoman.repositories.reading import Changed, Entry
 from dragoman.repositories.trusted import TrustedRepository
@@ -65,7 +65,8 @@ async def save_snapshot(
     aside = trusted.root / ASIDE
     aside.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="snapshot-", dir=aside, ignore_cleanup_errors=True) as temporary:
-        return await _Snapshot(trusted, workspace, ref, Path(temporary), deadline).save(message)
+        async with file_lock(trusted.objects_lock, deadline, shared=True):
+            return await _Snapshot(trusted, workspace, ref, Path(temporary), deadline).save(message)
 
 
 class _Snapshot:

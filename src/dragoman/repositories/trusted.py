@@ -60,6 +60,8 @@ class TrustedRepository:
         self.root = root.absolute()
         self.name = name
         self.path = trusted_path(self.root, name)
+        # Shared by who brings objects and then names them; held alone by who removes what nothing names.
+        self.objects_lock = self.path.with_suffix(".objects.lock")
         self._base_branch = base_branch
         self._token = token
         try:

@@ -160,13 +160,14 @@ async def save_branch(
                 cwd=reader, deadline_s=deadline.left(),
             )  # fmt: skip
             chosen = "branch" if ahead.strip() else "head"
-        await git(
-            # Objects that another git would stumble over, such as a file named .git, are refused.
-            "-c", "fetch.fsckObjects=true",
-            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-            "--", str(reader), f"+refs/heads/{chosen}:{ref}",
-            cwd=trusted.path, deadline_s=deadline.left(), env_extra=LOCAL_ONLY,
-        )  # fmt: skip
+        async with file_lock(trusted.objects_lock, deadline, shared=True):
+            await git(
+                # Objects that another git would stumble over, such as a file named .git, are refused.
+                "-c", "fetch.fsckObjects=true",
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+                "--", str(reader), f"+refs/heads/{chosen}:{ref}",
+                cwd=trusted.path, deadline_s=deadline.left(), env_extra=LOCAL_ONLY,
+            )  # fmt: skip
     return tips.head if chosen == "head" else tips.branch
 
 

@@ -120,14 +120,14 @@ class Desk:
         ]
         return any(found)
 
-    async def collect(self) -> list[tuple[str, str]]:
+    async def collect(self) -> list[str]:
         """Remove commits that nothing names any more from all trusted repositories; where that failed, and why."""
         failed = []
         for name, trusted in self._trusted.items():
             try:
                 await collect(trusted)
             except GitError as error:
-                failed.append((name, str(error)))
+                failed.append(f"our copy of {name} could not be tidied up: {error}")
         return failed
 
     async def save(self, session: Session) -> str | None:

@@ -40,7 +40,7 @@ from dragoman.runtime.live_settings import LiveSettings, Load
 from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.delivery import Delivery
-from dragoman.runtime.performers.forgetting import COLLECT, Forgetting
+from dragoman.runtime.performers.forgetting import Forgetting
 from dragoman.runtime.performers.keeping import Keeping
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
@@ -391,9 +391,6 @@ class Service:
         job = claimed.effect
         if isinstance(job, pools.Job) and job.name.startswith(forgetting.NAME):
             await self._forgetting.perform(claimed, job)
-            return None
-        if isinstance(job, pools.Job) and job.name == COLLECT:
-            await self._forgetting.collect()
             return None
         return await self._clean_up()
 

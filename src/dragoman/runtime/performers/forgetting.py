@@ -15,7 +15,7 @@ from dragoman import logs
 from dragoman.core.events import StopRequested
 from dragoman.core.session import Session
 from dragoman.errors import GitError, LedgerError, OpenCodeError, Told
-from dragoman.ledger import effects, forgetting
+from dragoman.ledger import forgetting
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.forgetting import Known, Report, Wish
 from dragoman.ledger.pools import Job
@@ -26,8 +26,6 @@ from dragoman.runtime.engine import Engine
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.workers import Postponed
 
-COLLECT = "collect"  # the job that removes unnamed commits from trusted repositories
-COLLECT_AFTER_S = 600.0  # a fetch that is under way has named what it brought by then
 AGAIN_S = 1.0
 SHOWN_ATTEMPTS = 30  # so long people's last words are waited for
 ATTEMPTS = 300
@@ -63,18 +61,13 @@ class Forgetting:
                 report = await self._session(claimed, one, report)
         if (left := await self._host.wipe()) and claimed.attempts < ATTEMPTS:
             raise Postponed(left, after_s=AGAIN_S)
-        still = [left] if left else []
+        still = [*([left] if left else []), *await self._desk.collect()]
         if behind := await self._projected():
             still.append(behind)
         if not await self._wiped():
             still.append("the ledger's log is being read at this moment; what was removed leaves it later")
         await self._end(claimed, replace(report, left=(*report.left, *_elsewhere(known, self._engine.host), *still)))
         _log.info("issue.forgotten", sessions=report.sessions, rows=report.rows, left=len(report.left))
-
-    async def collect(self) -> None:
-        """Remove commits that nothing names any more from the trusted repositories."""
-        for name, error in await self._desk.collect():
-            _log.warning("collection.failed", repository=name, error=error)
 
     async def _stop(self, claimed: Claimed, wish: Wish, known: list[Known]) -> None:
         if not wish.stop or claimed.attempts >= ATTEMPTS:
@@ -155,8 +148,6 @@ class Forgetting:
 
     async def _end(self, claimed: Claimed, report: Report) -> None:
         def end(tx: Tx) -> None:
-            if report.sessions:
-                effects.insert_job(tx, Job(name=COLLECT), after_s=COLLECT_AFTER_S)
             forgetting.put_report(tx, claimed.n, replace(report, ended=True))
 
         await self._ledger.turn(end)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from typing import NewType
+from typing import NamedTuple, NewType
 
 OrganizationId = NewType("OrganizationId", str)  # Linear's tenant, UUID
 SessionId = NewType("SessionId", str)  # Linear agent session, UUID, or `library_session_id`; the key of everything
 IssueId = NewType("IssueId", str)  # UUID; the issue *key* is "ENG-12"
+CommentId = NewType("CommentId", str)  # UUID of a comment in Linear; UUID v4, as activities have, for those we write
 UserId = NewType("UserId", str)  # UUID of a person in Linear
 ActivityId = NewType("ActivityId", str)  # UUID v4, made by us for what we post, by Linear for what people post
 HostId = NewType("HostId", str)  # one data folder with its OpenCode server and workspaces
@@ -32,6 +33,25 @@ def library_session_id(issue: str, user: str, at: float, chance: str) -> Session
     chance  tells two of one millisecond apart
     """
     return SessionId(f"session_{issue}_{user}_{int(at * 1000)}_{chance}")
+
+
+class Thread(NamedTuple):
+    """A thread of comments: the issue it is on, and its first comment."""
+
+    issue: IssueId
+    root: CommentId
+
+
+def thread_session_id(thread: Thread) -> SessionId:
+    """The id of the conversation in a thread of comments: `comment_<issue>_<root>`."""
+    return SessionId(f"comment_{thread.issue}_{thread.root}")
+
+
+def thread_of(session: SessionId) -> Thread | None:
+    """The thread of comments that a session is held in; None for all other sessions."""
+    kind, _, rest = session.partition("_")
+    issue, _, root = rest.partition("_")
+    return Thread(IssueId(issue), CommentId(root)) if kind == "comment" and issue and root else None
 
 
 def run_id(session: SessionId, turn: int) -> RunId:

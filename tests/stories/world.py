@@ -58,6 +58,7 @@ class Stage:
     tables    what else stands in the configuration file, TOML
     forge     a pretend GitHub has the repository "acme/shop"; otherwise `upstream` itself is worked in
     repository  more about it, as in the configuration file
+    linear    arguments of the pretend Linear besides the usual ones
     """
 
     def __init__(
@@ -73,14 +74,13 @@ class Stage:
         tables: str = "",
         forge: bool = False,
         repository: Mapping[str, object] | None = None,
+        linear: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.forge = Forge(folder / "forge", {GITHUB_TOKEN: "write"}, self.wake)
+        secrets = {"access_token": f"{CANARY}-linear", "secret": f"{CANARY}-webhook"}
         self.linear = Simulator(
-            access_token=f"{CANARY}-linear",
-            secret=f"{CANARY}-webhook",
-            retry_scale=0.001,
-            forge=self.forge if forge else None,
+            retry_scale=0.001, forge=self.forge if forge else None, **{**secrets, **(linear or {})}
         )
         self.people = self.linear.people
         self.world = self.linear.world
@@ -377,8 +377,7 @@ class Stage:
         problems = [f"Linear refused: {text[:300]}" for text in self._refusals()]
         for session in await self._sessions():
             if session.id not in self.unchecked:
-                rows = [row for row in self.world.activities(session.id, vanished=True) if self._ours(row)]
-                problems += wrong_with(session, rows)
+                problems += wrong_with(session, self._rows(session.id, vanished=True))
         late = [one.id for one in self.world.sessions.values() if one.first_sign_at and self.world.unresponsive(one)]
         problems += [f"{session} had no sign of life for ten seconds" for session in late]
         problems += [f"{place} holds a secret" for place, text in self._texts() if CANARY in text]
@@ -409,11 +408,9 @@ class Stage:
             texts += [(f"a prompt of {session.id}", text) for text in self.prompts(session.id)]
         return texts
 
-    def _rows(self, session: str) -> list[Activity]:
-        return [row for row in self.world.activities(session) if self._ours(row)]
-
-    def _ours(self, row: Activity) -> bool:
-        return row.author == self.world.agent.id and row.kind != "prompt"
+    def _rows(self, session: str, *, vanished: bool = False) -> list[Activity]:
+        rows = self.world.activities(session, vanished=vanished)
+        return [row for row in rows if row.author == self.world.agent.id and row.kind != "prompt"]
 
 
 def _lines(row: Mapping[str, object]) -> str:

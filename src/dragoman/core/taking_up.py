@@ -123,17 +123,28 @@ def closing(draft: Draft, words: str) -> Final:
         case _ if not words:
             return Response(body=wording.NO_WORDS)
         case "answer" if draft.rules.sessions:
-            return Offer(body=words, choices=(Option(value=wording.WORK_ON_IT, label=wording.WORK_ON_IT),))
+            return Offer(body=words, choices=ways_on(draft.session))
         case "plan":
             plan = bounded(words, _PLAN_MOST)
             draft.change(
                 choice=replace(draft.session.choice or Choice(), stage="planned", plan=plan, planned_at=draft.now)
             )
-            ways = (wording.BUILD_IT, wording.DROP_IT)
-            body = f"{plan}\n\n{wording.PLAN_OFFER}"
-            return Offer(body=body, choices=tuple(Option(value=way, label=way) for way in ways))
+            return Offer(body=f"{plan}\n\n{wording.PLAN_OFFER}", choices=ways_on(draft.session))
         case _:
             return Response(body=words)
+
+
+def ways_on(session: Session) -> tuple[Option, ...]:
+    """What people may choose after a simple answer or a plan."""
+    ways: tuple[str, ...] = ()
+    match profile(session):
+        case "answer":
+            ways = (wording.WORK_ON_IT,)
+        case "plan":
+            ways = (wording.BUILD_IT, wording.DROP_IT)
+        case "work":
+            pass
+    return tuple(Option(value=way, label=way) for way in ways)
 
 
 def facts_of(session: Session, prompt: Prompt) -> Facts:

@@ -133,7 +133,7 @@ def erase_rows(tx: Tx, session: SessionId) -> bool:
     while erase_words(tx, session):
         pass
     tx.execute(_SQL["bury"], (tx.now, session))
-    for name in ("erase_waiting", "erase_turns", "erase_status_changes", "erase_session"):
+    for name in ("erase_waiting", "erase_turns", "erase_status_changes", "erase_progress", "erase_session"):
         tx.execute(_SQL[name], (session,))
     return True
 

@@ -45,9 +45,14 @@ def of(payload: wire.Payload, session: wire.AgentSession, app_user: UserId | Non
         if words := _words_in_thread(payload.prompt_context or "", ids, app_user):
             return Asked(text=words, kind="mention")
     body = (root.body if root else None) or ""
-    if not body or body.lstrip().startswith(_STUB):
+    if not body or is_stub(body):
         return Asked(text="", kind="delegation" if session.issue is not None else "mention")
     return Asked(text=body, kind="mention")
+
+
+def is_stub(body: str) -> bool:
+    """Whether a comment is the root that Linear makes for a delegation: nobody wrote it."""
+    return body.lstrip().startswith(_STUB)
 
 
 def nearest_first(rules: Sequence[wire.GuidanceRule], issue: wire.Issue | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from dragoman.clock import Clock, SystemClock
 from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
 from dragoman.core.events import Issue, Person, Suggestion, Todo
 from dragoman.errors import DuplicateWrite, LinearError
-from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
+from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, Thread, UserId
 from dragoman.linear import files, outbound, wire
 from dragoman.linear.governor import Governor, Priority
 from dragoman.linear.graphql import RateLimited, Unauthorized, decipher, request_body
@@ -110,6 +110,27 @@ class Linear:
         """Replace the plan of a session. Raises LinearError."""
         variables = {"id": session, "input": outbound.plan_input(items)}
         _check_success(await self._ask("SessionUpdate", variables, priority))
+
+    async def create_comment(
+        self, thread: Thread, comment: ActivityId, body: str, *, priority: Priority
+    ) -> Literal["written", "already_there"]:
+        """Write a comment into a thread. Repeating it is safe: the id is ours. Raises LinearError."""
+        written = {
+            "id": comment,
+            "issueId": thread.issue,
+            "parentId": thread.root,
+            "body": body,
+            "doNotSubscribeToIssue": True,  # a person's key: their inbox is not ours to fill
+        }
+        try:
+            _check_success(await self._ask("CommentCreate", {"input": written}, priority, own_id=True))
+        except DuplicateWrite:
+            return "already_there"
+        return "written"
+
+    async def update_comment(self, comment: ActivityId, body: str, *, priority: Priority) -> None:
+        """Replace the words of a comment of ours. Raises Dropped for an ephemeral change, LinearError."""
+        _check_success(await self._ask("CommentUpdate", {"id": comment, "input": {"body": body}}, priority))
 
     async def add_links(self, session: SessionId, links: Sequence[Link]) -> None:
         """Add links to a session; one that is there already is a success. Raises LinearError."""
@@ -219,6 +240,11 @@ class Linear:
                 organization=OrganizationId(found.organization.id),
                 url_key=found.organization.url_key,
             )
+        return self._viewer
+
+    @property
+    def known_viewer(self) -> Viewer | None:
+        """Who we are, as far as it was asked already."""
         return self._viewer
 
     async def _started_state(self, team_id: str) -> str | None:

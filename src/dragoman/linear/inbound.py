@@ -6,30 +6,20 @@ Source  linear.app/developers/agent-interaction, agent-signals; the *WebhookPayl
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Literal
 
 from msgspec import UNSET
 
-from dragoman.core.events import (
-    Issue,
-    LinearEvent,
-    Person,
-    Prompt,
-    Prompted,
-    SessionOpened,
-    StopRequested,
-    Withdrawn,
-)
+from dragoman.core.events import LinearEvent, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
-from dragoman.linear import asked, wire
+from dragoman.linear import asked, comments, readings
+from dragoman.linear.readings import AboutIssue, AboutOrganization, Ignored, Reading, Relevant
 from dragoman.linear.webhook import Delivery
-from dragoman.record import Record
+
+__all__ = ["AboutIssue", "AboutOrganization", "Ignored", "Reading", "Relevant", "read"]
 
 # Linear's last retry comes 6 h after the first attempt (7 h 1 min in all) with the original timestamp; one hour to spare.
 STALE_AFTER_S = 8 * 3600.0
-
-Reason = Literal["unknown_type", "unknown_action", "own_event", "odd_shape", "stale", "not_ours"]
 
 _CLOSED: dict[str, Literal["issue_completed", "issue_canceled"]] = {
     "completed": "issue_completed",
@@ -38,68 +28,30 @@ _CLOSED: dict[str, Literal["issue_completed", "issue_canceled"]] = {
 }
 
 
-class Relevant(Record):
-    """An event of one session.
-
-    keys  each of them names this content; a delivery of which any key was seen before is a repetition
-    """
-
-    session: SessionId
-    organization: OrganizationId
-    event: LinearEvent
-    keys: tuple[str, ...]
-
-
-class AboutIssue(Record):
-    """An event for the sessions of an issue. When it is dealt out, a key counts per session."""
-
-    issue: IssueId
-    organization: OrganizationId
-    event: Withdrawn
-    keys: tuple[str, ...]
-
-
-class AboutOrganization(Record):
-    """An event for every session of an organization. When it is dealt out, a key counts per session."""
-
-    organization: OrganizationId
-    event: Withdrawn
-    keys: tuple[str, ...]
-
-
-class Ignored(Record):
-    """Answered with 200 and counted, nothing else.
-
-    reason  a stable word
-    detail  type and action, for the log
-    """
-
-    reason: Reason
-    organization: OrganizationId | None = None
-    detail: str = ""
-
-
-Reading = Relevant | AboutIssue | AboutOrganization | Ignored
-
-
-def read(delivery: Delivery, *, app_user: UserId | None = None) -> Reading:
+def read(delivery: Delivery, *, app_user: UserId | None = None, name: str = "") -> Reading:
     """Say what a delivery means.
 
     app_user  who we are in this organization. Changes of issues do not name the app they are sent to: without it,
               the removal of a delegate cannot be told from somebody else's and is ignored as `not_ours`
+    name      what people call us in comments; empty = they have agent sessions, and comments are not for us
     """
     payload = delivery.payload
     if delivery.age_s is not None and delivery.age_s > STALE_AFTER_S:
-        return _ignored("stale", payload)
+        return readings.ignored("stale", payload)
     if payload.type is None:
-        return _ignored("odd_shape", payload)
+        return readings.ignored("odd_shape", payload)
     read_it = _READERS.get(payload.type)
-    if read_it is None:
-        return _ignored("unknown_type", payload)
+    comment = bool(name) and payload.type == "Comment"
+    if read_it is None and not comment:
+        return readings.ignored("unknown_type", payload)
     if delivery.odd or not payload.organization_id:
-        return _ignored("odd_shape", payload)
+        return readings.ignored("odd_shape", payload)
     ours = app_user or (UserId(payload.app_user_id) if payload.app_user_id else None)
-    return read_it(delivery, OrganizationId(payload.organization_id), ours)
+    organization = OrganizationId(payload.organization_id)
+    if read_it is None:
+        return comments.read(delivery, organization, ours, name)
+    reading = read_it(delivery, organization, ours)
+    return comments.in_thread(reading, payload, name) if name else reading
 
 
 # ── one function a type ──────────────────────────────────────────────────
@@ -110,23 +62,23 @@ def _read_session_event(delivery: Delivery, organization: OrganizationId, app_us
         case "prompted":
             return _read_prompted(delivery, organization, app_user)
         case _:
-            return _ignored("unknown_action", delivery.payload)
+            return readings.ignored("unknown_action", delivery.payload)
 
 
 def _read_created(delivery: Delivery, organization: OrganizationId, app_user: UserId | None) -> Reading:
     payload = delivery.payload
     session = payload.agent_session
     if session is None or not session.id:
-        return _ignored("odd_shape", payload)
-    author = _person(session.creator, session.creator_id)
+        return readings.ignored("odd_shape", payload)
+    author = readings.person_of(session.creator, session.creator_id)
     if author is not None and author.id == app_user:
-        return _ignored("own_event", payload)
-    issue = _issue(session.issue)
+        return readings.ignored("own_event", payload)
+    issue = readings.issue_of(session.issue)
     words = asked.of(payload, session, app_user)
     prompt = Prompt(
         text=words.text,
         author=author,
-        sent_at=_seconds(session.created_at, payload),
+        sent_at=readings.seconds_of(session.created_at, payload),
         context=payload.prompt_context or "",
         guidance=asked.nearest_first(payload.guidance or (), session.issue),
         kind=words.kind,
@@ -135,7 +87,7 @@ def _read_created(delivery: Delivery, organization: OrganizationId, app_user: Us
         session=SessionId(session.id),
         organization=organization,
         event=SessionOpened(issue=issue, prompt=prompt),
-        keys=_keys(delivery, f"created:{session.id}"),
+        keys=readings.keys_of(delivery, f"created:{session.id}"),
     )
 
 
@@ -143,16 +95,16 @@ def _read_prompted(delivery: Delivery, organization: OrganizationId, app_user: U
     payload = delivery.payload
     activity = payload.agent_activity
     if activity is None or not activity.id:
-        return _ignored("odd_shape", payload)
+        return readings.ignored("odd_shape", payload)
     session = payload.agent_session
     session_id = (session.id if session else None) or activity.agent_session_id
     content = activity.content
     if not session_id or content is None or content.type not in {None, "prompt"}:
-        return _ignored("odd_shape", payload)
-    author = _person(activity.user, activity.user_id)
+        return readings.ignored("odd_shape", payload)
+    author = readings.person_of(activity.user, activity.user_id)
     if author is not None and author.id == app_user:
-        return _ignored("own_event", payload)
-    sent_at = _seconds(activity.created_at, payload)
+        return readings.ignored("own_event", payload)
+    sent_at = readings.seconds_of(activity.created_at, payload)
     issue = session.issue if session else None
     event: LinearEvent
     if "stop" in {activity.signal, content.signal}:
@@ -166,12 +118,12 @@ def _read_prompted(delivery: Delivery, organization: OrganizationId, app_user: U
             context=payload.prompt_context or "",
             guidance=asked.nearest_first(payload.guidance or (), issue),
         )
-        event = Prompted(prompt=prompt, issue=_issue(issue))
+        event = Prompted(prompt=prompt, issue=readings.issue_of(issue))
     return Relevant(
         session=SessionId(session_id),
         organization=organization,
         event=event,
-        keys=_keys(delivery, f"prompted:{activity.id}"),
+        keys=readings.keys_of(delivery, f"prompted:{activity.id}"),
     )
 
 
@@ -179,57 +131,57 @@ def _read_notification(delivery: Delivery, organization: OrganizationId, app_use
     payload = delivery.payload
     # `issueStatusChanged` carries no state; the change of the issue itself does.
     if payload.action != "issueUnassignedFromYou":
-        return _ignored("unknown_action", payload)
+        return readings.ignored("unknown_action", payload)
     notification = payload.notification
     issue_id = None
     if notification is not None:
         issue_id = notification.issue_id or (notification.issue.id if notification.issue else None)
     if notification is None or not issue_id:
-        return _ignored("odd_shape", payload)
+        return readings.ignored("odd_shape", payload)
     if notification.actor_id is not None and notification.actor_id == app_user:
-        return _ignored("own_event", payload)
+        return readings.ignored("own_event", payload)
     return AboutIssue(
         issue=IssueId(issue_id),
         organization=organization,
         event=Withdrawn(reason="unassigned"),
-        keys=_keys(delivery, f"unassigned:{notification.id or payload.created_at}"),
+        keys=readings.keys_of(delivery, f"unassigned:{notification.id or payload.created_at}"),
     )
 
 
 def _read_issue_change(delivery: Delivery, organization: OrganizationId, app_user: UserId | None) -> Reading:
     payload = delivery.payload
     if payload.action != "update":
-        return _ignored("unknown_action", payload)
+        return readings.ignored("unknown_action", payload)
     issue, before = payload.data, payload.updated_from
     if issue is None or not issue.id or before is None:
-        return _ignored("odd_shape", payload)
+        return readings.ignored("odd_shape", payload)
     if payload.actor is not None and payload.actor.id is not None and payload.actor.id == app_user:
-        return _ignored("own_event", payload)
+        return readings.ignored("own_event", payload)
     state = issue.state.type if issue.state else None
     if before.state_id is not UNSET and state in _CLOSED:
         event = Withdrawn(reason=_CLOSED[state])
     elif before.delegate_id is UNSET or before.delegate_id == issue.delegate_id:
-        return _ignored("unknown_action", payload)
+        return readings.ignored("unknown_action", payload)
     elif before.delegate_id is None or before.delegate_id != app_user:
-        return _ignored("not_ours", payload)
+        return readings.ignored("not_ours", payload)
     else:
         event = Withdrawn(reason="unassigned")
     return AboutIssue(
         issue=IssueId(issue.id),
         organization=organization,
         event=event,
-        keys=_keys(delivery, f"{event.reason}:{issue.id}:{issue.updated_at or payload.created_at}"),
+        keys=readings.keys_of(delivery, f"{event.reason}:{issue.id}:{issue.updated_at or payload.created_at}"),
     )
 
 
 def _read_app_change(delivery: Delivery, organization: OrganizationId, _: UserId | None) -> Reading:
     payload = delivery.payload
     if payload.action != "revoked":
-        return _ignored("unknown_action", payload)
+        return readings.ignored("unknown_action", payload)
     return AboutOrganization(
         organization=organization,
         event=Withdrawn(reason="app_revoked"),
-        keys=_keys(delivery, f"revoked:{organization}:{payload.created_at or payload.webhook_timestamp}"),
+        keys=readings.keys_of(delivery, f"revoked:{organization}:{payload.created_at or payload.webhook_timestamp}"),
     )
 
 
@@ -239,49 +191,3 @@ _READERS: dict[str, Callable[[Delivery, OrganizationId, UserId | None], Reading]
     "Issue": _read_issue_change,
     "OAuthApp": _read_app_change,
 }
-
-
-# ── what they are made of ────────────────────────────────────────────────
-def _keys(delivery: Delivery, content: str) -> tuple[str, ...]:
-    return (f"delivery:{delivery.id}", content) if delivery.id else (content,)
-
-
-def _ignored(reason: Reason, payload: wire.Payload) -> Ignored:
-    organization = OrganizationId(payload.organization_id) if payload.organization_id else None
-    return Ignored(reason=reason, organization=organization, detail=f"{payload.type} {payload.action}"[:100])
-
-
-def _person(user: wire.User | None, user_id: str | None) -> Person | None:
-    known = (user.id if user else None) or user_id
-    if not known:
-        return None
-    if user is None:
-        return Person(id=UserId(known), name="someone")
-    return Person(id=UserId(known), name=user.name or "someone", email=user.email or None)
-
-
-def _issue(issue: wire.Issue | None) -> Issue | None:
-    if issue is None or not issue.id:
-        return None
-    team = issue.team
-    return Issue(
-        id=IssueId(issue.id),
-        key=issue.identifier or "",
-        title=issue.title or "",
-        url=issue.url or "",
-        team_id=issue.team_id or (team.id if team else None) or "",
-        team_key=(team.key if team else None) or "",
-        description=issue.description or "",
-    )
-
-
-def _seconds(written: str | None, payload: wire.Payload) -> float:
-    """When it was written; Linear's stamp on the delivery when that is not readable."""
-    for text in (written, payload.created_at):
-        try:
-            at = datetime.fromisoformat(text or "")
-        except ValueError:
-            continue
-        if at.tzinfo is not None:
-            return at.timestamp()
-    return (payload.webhook_timestamp or 0.0) / 1000

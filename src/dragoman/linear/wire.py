@@ -80,6 +80,7 @@ class AgentActivity(Wire):
     agent_session_id: str | None = None
     content: ActivityContent | None = None
     signal: str | None = None
+    source_comment_id: str | None = None
     user_id: str | None = None
     user: User | None = None
 
@@ -96,12 +97,21 @@ class WorkflowState(Wire):
 
 
 class Entity(Wire):
-    """`data` of a change to an issue."""
+    """`data` of a change to an issue, or to a comment."""
 
     id: str | None = None
     updated_at: str | None = None
+    # of an issue
     delegate_id: str | None = None
     state: WorkflowState | None = None
+    # of a comment
+    created_at: str | None = None
+    body: str | None = None
+    parent_id: str | None = None
+    issue_id: str | None = None
+    issue: Issue | None = None
+    user_id: str | None = None
+    user: User | None = None
 
 
 class UpdatedFrom(Wire):

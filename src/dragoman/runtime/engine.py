@@ -15,10 +15,11 @@ from dragoman import logs
 from dragoman.core import step as machine
 from dragoman.core.access import Policy
 from dragoman.core.events import AgentEvent, Event, SessionExpired, SessionOpened
+from dragoman.core.in_thread import as_heard
 from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces
 from dragoman.core.session import Session, Step
-from dragoman.ids import HostId, OrganizationId, SessionId
+from dragoman.ids import HostId, OrganizationId, SessionId, thread_of
 from dragoman.ledger import effects, read, turns
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Job
@@ -76,9 +77,11 @@ class Engine:
         *,
         keys: Sequence[str] = (),
         delivery: Delivery | None = None,
+        opens: bool = True,
     ) -> Outcome:
-        """Hear something from Linear; a session that nobody knows is made.
+        """Hear something from Linear.
 
+        opens   a session that nobody knows is made; otherwise nobody hears it
         Raises  LedgerError when it could not be put on disk: then it has not happened
         """
 
@@ -94,7 +97,7 @@ class Engine:
                 session,
                 event,
                 keys=keys,
-                new=new,
+                new=new if opens else None,
                 gather=self._gather,
                 delivery=delivery,
                 turn_of=self._step,
@@ -197,7 +200,9 @@ class Engine:
         return machine.step(session, event, now, self.rules)
 
     def _gather(self, tx: Tx, session: Session, event: Event) -> Event:
-        """Ask whether it may be, and add what only the ledger knows: how crowded the issue is."""
+        """Ask whether it may be, and add what only the ledger knows: how crowded the issue is, what a number means."""
+        if thread_of(session.id) is not None:
+            event = as_heard(session, event)
         event = self.gate(tx, session, event)
         if not isinstance(event, SessionOpened) or event.issue is None or not self.crowd:
             return event

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dragoman.sim.payloads import comment_body
 from dragoman.sim.records import Activity, AgentSession, Attachment, Comment, Issue, Label
 from dragoman.sim.refusals import Refused, duplicate, not_found
 from dragoman.sim.sessions import open_session, stub_comment
@@ -94,8 +95,7 @@ class Agent:
             project=root.project,
             parent=root.parent or root.id,
         )
-        self._world.put(reply)
-        return reply.id
+        return self._tell(reply, "create").id
 
     def update_session(self, session_id: str, changes: Mapping[str, Any]) -> AgentSession:
         """Apply an `AgentSessionUpdateInput`: plan, externalUrls, addedExternalUrls, removedExternalUrls, summary."""
@@ -182,14 +182,11 @@ class Agent:
 
     def create_comment(self, changes: Mapping[str, Any]) -> Comment:
         """Apply a `CommentCreateInput` with `body`, `issueId`, `parentId`, `id`."""
-        body = changes.get("body") or ""
-        if not body.strip():
-            raise Refused("body should not be empty")
-        if len(body) > _COMMENT_LIMIT:
-            raise Refused(f"body must be shorter than or equal to {_COMMENT_LIMIT} characters")
+        body = _comment_words(changes)
         comment_id = changes.get("id") or self._world.new_id()
         if comment_id in self._world.comments:
             raise duplicate("Comment", comment_id)
+        check_uuid4(comment_id)
         parent = changes.get("parentId")
         if parent is not None:
             root = self._world.comments.get(parent)
@@ -208,7 +205,23 @@ class Agent:
             issue=issue_id,
             parent=parent,
         )
+        return self._tell(comment, "create")
+
+    def update_comment(self, comment_id: str, changes: Mapping[str, Any]) -> Comment:
+        """Apply a `CommentUpdateInput` with `body` to a comment of the agent's own."""
+        comment = self._world.comments.get(comment_id)
+        if comment is None:
+            raise not_found("Comment")
+        if comment.author != self._world.agent.id:
+            raise Refused("You can only edit your own comments.", kind="forbidden", code="FORBIDDEN", status=403)
+        words, at = _comment_words(changes), self._world.now()
+        return self._tell(replace(comment, body=words, edits=comment.edits + 1, edited_at=at), "update")
+
+    def _tell(self, comment: Comment, action: str) -> Comment:
+        """Linear tells everybody of a comment, whoever wrote it."""
         self._world.put(comment)
+        if comment.issue is not None:
+            self._world.emit(comment_body(self._world, comment, action))
         return comment
 
     def attach(self, issue_id: str, url: str, title: str | None, **more: Any) -> Attachment:
@@ -226,6 +239,15 @@ class Agent:
         )
         self._world.put(attachment)
         return attachment
+
+
+def _comment_words(changes: Mapping[str, Any]) -> str:
+    body: str = changes.get("body") or ""
+    if not body.strip():
+        raise Refused("body should not be empty")
+    if len(body) > _COMMENT_LIMIT:
+        raise Refused(f"body must be shorter than or equal to {_COMMENT_LIMIT} characters")
+    return body
 
 
 def moved(world: World, issue: Issue, state_id: str) -> dict[str, Any]:

@@ -105,8 +105,8 @@ def issue_body(world: World, action: str, issue: Issue, actor: Person, updated_f
     return _stamped(world, body | {"url": issue.url, "type": "Issue", "organizationId": world.organization_id})
 
 
-def comment_body(world: World, comment: Comment) -> Body:
-    """A data-change body of a new comment on an issue."""
+def comment_body(world: World, comment: Comment, action: str = "create") -> Body:
+    """A data-change body of a comment on an issue."""
     issue = world.issues[comment.issue or ""]
     author = world.people[comment.author] if comment.author else None
     child = _issue_child(world, issue)
@@ -114,7 +114,7 @@ def comment_body(world: World, comment: Comment) -> Body:
     data: Body = {
         "id": comment.id,
         "createdAt": iso(comment.created_at),
-        "updatedAt": iso(comment.created_at),
+        "updatedAt": iso(comment.edited_at or comment.created_at),
         "body": comment.body,
         "issueId": issue.id,
         "reactionData": [],
@@ -126,9 +126,9 @@ def comment_body(world: World, comment: Comment) -> Body:
     if author is not None:
         data |= {"userId": author.id, "user": _user_child(author)}
     body: Body = {
-        "action": "create",
+        "action": action,
         "actor": _actor(author) if author else None,
-        "createdAt": iso(comment.created_at),
+        "createdAt": iso(comment.edited_at or comment.created_at),
         "data": data,
         "url": f"{issue.url}#comment-{comment.id[:8]}",
         "type": "Comment",

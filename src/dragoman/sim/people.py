@@ -101,7 +101,7 @@ class People:
             activity = self.follow_up(session.id, body, by=author)
             return world.comments[activity.source_comment or ""]
         comment = self._write(author, body, issue=on.id, parent=root.id if root else None)
-        if self.mentions_agent(body):
+        if self.mentions_agent(body) and world.agent_sessions:
             world.emit(notification_body(world, "issueCommentMention", on, author, comment))
             open_session(world, creator=author.id, root=root or comment, source=comment if root else None)
         elif on.delegate == world.agent.id:

@@ -90,7 +90,10 @@ class Issue(Record):
 
 
 class Comment(Record):
-    """A comment; `parent` is always a root. `stub` marks the root that Linear makes for a session nobody wrote for."""
+    """A comment; `parent` is always a root. `stub` marks the root that Linear makes for a session nobody wrote for.
+
+    edits  how often its words were replaced, the last time at `edited_at`
+    """
 
     id: str
     body: str
@@ -100,6 +103,8 @@ class Comment(Record):
     project: str | None = None
     parent: str | None = None
     stub: bool = False
+    edits: int = 0
+    edited_at: float | None = None
 
 
 class Activity(Record):

@@ -193,6 +193,10 @@ def _comment_create(_: Any, info: Info, input: dict[str, Any]) -> dict[str, obje
     return _written("comment", _agent(info).create_comment(input), info)
 
 
+def _comment_update(_: Any, info: Info, id: str, input: dict[str, Any]) -> dict[str, object]:
+    return _written("comment", _agent(info).update_comment(id, input), info)
+
+
 def _attachment_create(_: Any, info: Info, input: dict[str, Any]) -> dict[str, object]:
     more = {name: input.get(name) for name in ("id", "subtitle", "metadata")}
     return _written("attachment", _agent(info).attach(input["issueId"], input["url"], input["title"], **more), info)
@@ -237,6 +241,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         "issueLabelCreate": _label_create,
         "issueUpdate": _issue_update,
         "commentCreate": _comment_create,
+        "commentUpdate": _comment_update,
         "attachmentCreate": _attachment_create,
         "attachmentLinkURL": _link_url,
     },
@@ -268,7 +273,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
     },
     "Comment": {
         "url": _comment_url,
-        "updatedAt": lambda comment, _: iso(comment.created_at),
+        "updatedAt": lambda comment, _: iso(comment.edited_at or comment.created_at),
         "parentId": lambda comment, _: comment.parent,
         "parent": _comment("parent"),
         "issueId": lambda comment, _: comment.issue,

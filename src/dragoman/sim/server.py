@@ -50,6 +50,7 @@ class Simulator:
     port            0 = a free one
     clock           for every rule about time
     resources       webhook resource types, see world.DEFAULT_RESOURCES
+    agent_sessions  see World
     requests_per_hour, points_per_hour   rate limits
     retry_scale     factor on the webhook retry schedule of 1 min, 1 h, 6 h
     story           the scripted model's story for texts without a tag
@@ -68,6 +69,7 @@ class Simulator:
         clock: Clock | None = None,
         agent_name: str = "OpenCode",
         resources: Iterable[str] = DEFAULT_RESOURCES,
+        agent_sessions: bool = True,
         requests_per_hour: int = REQUESTS_PER_HOUR,
         points_per_hour: int = POINTS_PER_HOUR,
         retry_scale: float = 1.0,
@@ -79,7 +81,7 @@ class Simulator:
         self.access_token = f"lin_sim_{secrets.token_urlsafe(24)}" if access_token is None else access_token
         self.client_id = client_id
         self.client_secret = client_secret or secrets.token_urlsafe(24)
-        self.world = World(clock=clock, agent_name=agent_name, resources=resources)
+        self.world = World(clock=clock, agent_name=agent_name, resources=resources, agent_sessions=agent_sessions)
         self.people = People(self.world)
         self.agent = Agent(self.world)
         self.quota = Quota(clock, requests=requests_per_hour, points=points_per_hour)

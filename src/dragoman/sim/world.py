@@ -52,6 +52,7 @@ class World:
     clock       what time it is; every rule about time is computed from it when asked
     agent_name  the name of the app user; people mention it as "@" + the name in lower case without spaces
     resources   the webhook resource types the app is subscribed to
+    agent_sessions  whether a mention or delegation opens an agent session; otherwise the agent is a user like others
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class World:
         agent_name: str = "OpenCode",
         url_key: str = "acme",
         resources: Iterable[str] = DEFAULT_RESOURCES,
+        agent_sessions: bool = True,
     ) -> None:
+        self.agent_sessions = agent_sessions
         self.clock: Clock = clock or SystemClock()
         self.organization_id = self.new_id()
         self.organization_name = url_key.capitalize()

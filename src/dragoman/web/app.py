@@ -42,7 +42,8 @@ class Door:
         }
 
     def _adapt(self, settings: Settings) -> None:
-        self.webhook.accept(settings.webhook_secrets, shown=settings.debug_linear_webhooks)
+        name = settings.agent_name if settings.agent_mode == "comment" else ""
+        self.webhook.accept(settings.webhook_secrets, shown=settings.debug_linear_webhooks, name=name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an ASGI application."""

@@ -20,7 +20,7 @@ from dragoman.ledger import read as look
 from dragoman.ledger import turns
 from dragoman.ledger.tx import Tx
 from dragoman.linear import inbound
-from dragoman.linear.inbound import AboutIssue, AboutOrganization, Ignored, Relevant
+from dragoman.linear.readings import AboutIssue, AboutOrganization, Ignored, Reading, Relevant
 from dragoman.linear.shape import shape_of
 from dragoman.linear.webhook import Delivery, UnacceptableDelivery, check_secrets, open_delivery
 from dragoman.runtime.engine import Engine
@@ -74,11 +74,13 @@ class LinearWebhook:
         self._refused_deliveries = Repeats(_log, "delivery.refused")
         self._refused_people = Repeats(_log, "person.refused")
 
-    def accept(self, secrets: Sequence[str], *, shown: bool = False) -> None:
+    def accept(self, secrets: Sequence[str], *, shown: bool = False, name: str = "") -> None:
         """Take what one of these signed, from now on.
 
         shown  log the shape of what arrives (DEBUG_LINEAR_WEBHOOKS)
+        name   what people call us in comments, when those are the way to us; empty = they have agent sessions
         """
+        self._name = name
         self._secrets = check_secrets(secrets)
         self._shown = shown
 
@@ -127,23 +129,27 @@ class LinearWebhook:
         self.counts[verdict] += 1
         return 200, "ok"
 
-    async def _read(self, delivery: Delivery) -> inbound.Reading:
+    async def _read(self, delivery: Delivery) -> Reading:
         """What it means for us; what belongs to another organization means nothing."""
-        reading = inbound.read(delivery, app_user=self._tenant.app_user)
+        reading = inbound.read(delivery, app_user=self._tenant.app_user, name=self._name)
         if not isinstance(reading, Ignored) and await self._tenant.is_ours(reading.organization) is False:
             return Ignored(reason="not_ours", organization=reading.organization, detail="foreign organization")
         return reading
 
-    async def _hear(self, delivery: Delivery, reading: inbound.Reading) -> str:
+    async def _hear(self, delivery: Delivery, reading: Reading) -> str:
         """Decide and store; what became of it, in a word."""
         match reading:
-            case Relevant(session=session, organization=organization, event=event, keys=keys):
+            case Relevant(session=session, organization=organization, event=event, keys=keys, opens=opens):
                 note = _note(delivery, organization, session)
                 event = await self._complete(event)
-                outcome = await self._engine.receive(session, organization, event, keys=keys, delivery=note)
+                outcome = await self._engine.receive(
+                    session, organization, event, keys=keys, delivery=note, opens=opens
+                )
                 if outcome.refused:
                     self._refused_people.note(outcome.refused, session=session)
                     return f"refused: {outcome.refused}"
+                if outcome.session is None and not outcome.duplicate:
+                    return "ignored: not_addressed"
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
                 concerned = await self._engine.ledger.read(look.concerned_by_issue, issue)

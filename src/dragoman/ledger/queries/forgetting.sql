@@ -58,6 +58,10 @@ DELETE FROM turns WHERE session = ?;
 -- When its status changed.
 DELETE FROM status_changes WHERE session = ?;
 
+-- name: erase_progress
+-- What its comment says of the turn under way.
+DELETE FROM progress WHERE session = ?;
+
 -- name: erase_session
 -- The session itself.
 DELETE FROM sessions WHERE id = ?;

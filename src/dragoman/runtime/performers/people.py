@@ -9,18 +9,19 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core import wording
-from dragoman.core.activities import Final, Thought
+from dragoman.core.activities import Final
 from dragoman.core.effects import BeginIssue, LabelIssue, LinkWork, Post, ReadIssue, ShowPlan, SuggestRepositories
 from dragoman.core.events import Event, IssueRead, RepositoriesSuggested
 from dragoman.errors import LinearError
-from dragoman.ids import SessionId
+from dragoman.ids import SessionId, thread_of
 from dragoman.ledger import read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
-from dragoman.linear.client import Linear, priority_of
+from dragoman.linear.client import Linear
 from dragoman.linear.governor import Dropped, Priority
 from dragoman.linear.graphql import InputRefused
 from dragoman.linear.outbound import Link
+from dragoman.runtime.performers.outlets import Activities, Comments, Outlet, urgency_of
 from dragoman.runtime.workers import Pointless
 
 SUGGESTIONS_S = 8.0  # Linear asks a model, and people would be asked otherwise
@@ -45,11 +46,10 @@ class People:
         if session is None:
             return None
         match effect:
-            case Post(id=id_, activity=activity):
+            case Post(activity=activity):
                 urgency = await self._urgency(session, effect, claimed)
-                link = self._link_to(session)
                 try:
-                    await self._linear.post(session, id_, activity, priority=urgency, link=link)
+                    await self._outlet(session).post(session, effect, urgency)
                 except Dropped:
                     raise Pointless("Linear's quota is kept for others") from None
                 except InputRefused as error:
@@ -57,33 +57,42 @@ class People:
                         raise
                     # People wait for the end: if not the answer, they read where it is. The id was not taken.
                     _log.error("final.refused", session=session, error=str(error))
-                    instead = replace(activity, body=wording.unshowable(session))
-                    await self._linear.post(session, id_, instead, priority=urgency, link=link)
-            case ShowPlan(items=items):
-                await self._linear.show_plan(session, items, priority=await self._urgency(session, effect, claimed))
+                    instead = replace(effect, activity=replace(activity, body=wording.unshowable(session)))
+                    await self._outlet(session).post(session, instead, urgency)
+            case ShowPlan():
+                await self._outlet(session).show_plan(session, effect, await self._urgency(session, effect, claimed))
             case ReadIssue():
                 return await self._read_issue(session, effect)
             case SuggestRepositories():
                 return await self._suggest(session, effect)
             case LabelIssue(issue=issue, label=label):
                 await self._linear.label_issue(issue, label)
-            case BeginIssue():
+            case BeginIssue() if thread_of(session) is None:  # a person's key: their issue is not for us to move
                 await self._begin_issue(session, effect)
+            case BeginIssue():
+                pass
             case LinkWork(url=url, issue=issue):
-                await self._linear.add_links(session, [Link(label=wording.PULL_REQUEST, url=url)])
+                if thread_of(session) is None:
+                    await self._linear.add_links(session, [Link(label=wording.PULL_REQUEST, url=url)])
                 if issue is not None:
                     await self._linear.attach(issue.id, url, wording.PULL_REQUEST)
             case _:
                 raise TypeError(f"not for people: {effect!r}")
         return None
 
+    def _outlet(self, session: SessionId) -> Outlet:
+        thread = thread_of(session)
+        if thread is None:
+            return Activities(self._linear, self._link_to)
+        return Comments(self._linear, self._ledger, self._link_to, thread)
+
     async def _urgency(self, session: SessionId, effect: Post | ShowPlan, claimed: Claimed) -> Priority:
         """How urgent it is; once refused, as urgent as the most urgent one that waits behind it in the lane."""
-        own = _priority(effect)
+        own = urgency_of(effect)
         if claimed.attempts == 1:
             return own
         behind = await self._ledger.read(read.lane_of_people, session)
-        return min([own, *(_priority(one) for one in behind if isinstance(one, Post | ShowPlan))])
+        return min([own, *(urgency_of(one) for one in behind if isinstance(one, Post | ShowPlan))])
 
     async def _read_issue(self, session: SessionId, effect: ReadIssue) -> Event:
         others = await self._ledger.read(read.sessions_of_issue, effect.issue.id)
@@ -118,12 +127,3 @@ class People:
             await self._linear.begin_issue(effect.issue.id, start=effect.start, delegate=effect.delegate)
         if refused is not None:
             raise refused
-
-
-def _priority(effect: Post | ShowPlan) -> Priority:
-    """By kind; a thought of the agent's can wait, one of ours may be the acknowledgement that Linear waits for."""
-    if isinstance(effect, ShowPlan):
-        return Priority.PLAN
-    if effect.routine and isinstance(effect.activity, Thought) and not effect.activity.fleeting:
-        return Priority.ACTION
-    return priority_of(effect.activity)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dragoman.ids import CommentId, IssueId, SessionId, Thread, activity_id, thread_of, thread_session_id
 from dragoman.sim.records import Activity, Comment, Person
+from tests.stories.checks import TOLD_MOST
 from tests.stories.world import TURNS_MOST, Stage
 
 RESOURCES = ("Comment", "Issue")
@@ -72,16 +73,17 @@ class CommentStage(Stage):
         return self.world.comments.get(activity_id(SessionId(session), turn, "begin"))
 
     def _rows(self, session: str, *, vanished: bool = False) -> list[Activity]:
-        del vanished
+        if thread_of(SessionId(session)) is None:
+            return super()._rows(session, vanished=vanished)
         return [self._row(session, comment) for comment in self.written(session)]
 
     def _row(self, session: str, comment: Comment) -> Activity:
-        turns = range(1, TURNS_MOST)
-        kind = "elicitation"
-        if comment.id in {activity_id(SessionId(session), turn) for turn in turns}:
+        def is_at(stage: str) -> bool:
+            return any(comment.id == activity_id(SessionId(session), turn, stage) for turn in range(1, TURNS_MOST))
+
+        kind = "thought" if is_at("begin") else "elicitation"
+        if is_at("final") or any(is_at(f"refused:told:{number}") for number in range(1, TOLD_MOST)):
             kind = "response"
-        elif comment.id in {activity_id(SessionId(session), turn, "begin") for turn in turns}:
-            kind = "thought"
         content = {"type": kind, "body": comment.body}
         return Activity(
             id=comment.id, session=session, created_at=comment.created_at, author=comment.author or "", content=content

@@ -79,9 +79,7 @@ class Stage:
         self.folder = folder
         self.forge = Forge(folder / "forge", {GITHUB_TOKEN: "write"}, self.wake)
         secrets = {"access_token": f"{CANARY}-linear", "secret": f"{CANARY}-webhook"}
-        self.linear = Simulator(
-            retry_scale=0.001, forge=self.forge if forge else None, **{**secrets, **(linear or {})}
-        )
+        self.linear = Simulator(retry_scale=0.001, forge=self.forge if forge else None, **{**secrets, **(linear or {})})
         self.people = self.linear.people
         self.world = self.linear.world
         self.agent = ScriptedAgent(password=f"{CANARY}-opencode", changed=self.wake)

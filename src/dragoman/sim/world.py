@@ -233,6 +233,13 @@ class World:
                 session = thing.id
         self.changed(session)
 
+    def remove_comment(self, comment_id: str) -> None:
+        """Somebody removes a comment; the thread stays."""
+        comment = self.comments.pop(comment_id)
+        self._threads[comment.parent or comment.id].remove(comment_id)
+        self._comments_on[comment.issue or ""].remove(comment_id)
+        self.changed()
+
     def append(self, activity: Activity) -> None:
         """Add a row to its session; one by the agent makes its ephemeral predecessors vanish."""
         if activity.author == self.agent.id:

@@ -108,7 +108,8 @@ class People:
     async def _suggest(self, session: SessionId, effect: SuggestRepositories) -> Event:
         try:
             async with asyncio.timeout(SUGGESTIONS_S):
-                found = await self._linear.suggestions(effect.issue, session, effect.candidates)
+                linears = session if thread_of(session) is None else None
+                found = await self._linear.suggestions(effect.issue, linears, effect.candidates)
         except (LinearError, TimeoutError) as error:
             _log.info("repositories.unsuggested", run=effect.run, error=str(error) or "no answer in time")
             found = ()

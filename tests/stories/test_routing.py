@@ -7,7 +7,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from dragoman.sim.script import Say, Use
 from tests.stories.conftest import MakeStage
+from tests.stories.test_shipping import at_work, commits, writes
 from tests.stories.test_triggers import told, why
 from tests.stories.world import Stage
 
@@ -188,3 +190,29 @@ async def test_why_tells_the_rule_that_won_and_those_that_lost(make_stage: MakeS
         stage.people.answer(waits, "acme/shop")
         await stage.final(waits)
         assert "Alice Example chose it" in (await why(stage, open_)).output
+
+
+async def test_a_sub_issue_begins_at_the_branch_of_its_parent_and_is_offered_to_it(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        parent = stage.issue("The whole")
+        above = await at_work(stage, issue=parent)
+        writes(stage.workspace(above), "whole.py")
+        commits(stage.workspace(above), "Begin the whole")
+        stage.agent.release("work")
+        await stage.final(above)
+        await stage.quiet()
+        branch = stage.world.issue(parent).branch_name
+        stage.agent.plays("fix the part", Use(tool="bash", args={"command": "wait part"}), Say(text="Done."))
+        below = stage.mention("please fix the part", issue=stage.issue("A part", parent=parent))
+        await stage.until_shown(below, "action", "wait part")
+        assert (stage.workspace(below) / "whole.py").is_file()
+        writes(stage.workspace(below), "part.py")
+        commits(stage.workspace(below), "Add the part")
+        stage.agent.release("part")
+        await stage.final(below)
+        await stage.quiet()
+        first, second = stage.forge.repositories["acme/shop"].pulls
+        assert (first["base"]["ref"], second["base"]["ref"]) == ("main", branch)
+        alone = stage.mention("please fix it", issue=stage.issue("Alone", parent=stage.issue("No branch yet")))
+        await stage.final(alone)
+        assert not (stage.workspace(alone) / "whole.py").exists()

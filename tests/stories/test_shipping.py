@@ -32,10 +32,12 @@ def commits(folder: Path, message: str = "Add add()") -> None:
     git(folder, "commit", "--quiet", "-m", message)
 
 
-async def at_work(stage: Stage, words: str = "Done: add() is there.", *, request: str = "please fix it") -> str:
+async def at_work(
+    stage: Stage, words: str = "Done: add() is there.", *, request: str = "please fix it", issue: str | None = None
+) -> str:
     """A session whose agent is in the middle of its work; `stage.agent.release("work")` lets it end."""
     stage.agent.plays(request, WORK, Say(text=words))
-    session = stage.mention(request)
+    session = stage.mention(request, issue=issue)
     await stage.until_shown(session, "action", "wait work")
     return session
 

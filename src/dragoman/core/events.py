@@ -51,6 +51,8 @@ class Issue(Record):
     state: str = ""  # the name of its column
     project: str = ""
     labels: tuple[str, ...] = ()
+    parent: IssueId | None = None  # of a sub-issue
+    parent_branch: str = ""  # what Linear suggests as the parent's branch
 
 
 class Prompt(Record):
@@ -350,7 +352,7 @@ class ErrorCounted(Record):
 class RunStarted(Record):
     """The prompt is in OpenCode, or OpenCode is there again after it was waited for.
 
-    `repository`, `directory` and `branch` say where it works.
+    `repository`, `directory`, `branch` and `base` say where it works, as in session.Workspace.
     attempt  of an interrupted run that was set going again: which one that was; else 0
     model    "provider/model" that was asked for; empty when OpenCode chooses
     summary  of the thread that was left, when the run begins in a fresh one; empty when the agent gave none
@@ -361,6 +363,7 @@ class RunStarted(Record):
     repository: str
     directory: str
     branch: str
+    base: str = ""
     attempt: int = 0
     model: str = ""
     summary: str = ""

@@ -213,7 +213,7 @@ def know_run(draft: Draft, event: RunStarted) -> bool:
     left = draft.session.leaving
     if left is not None and event.summary:
         draft.remember(Message(role="system", text=wording.summary_line(event.summary)))
-    workspace = Workspace(repository=event.repository, directory=event.directory, branch=event.branch)
+    workspace = Workspace(repository=event.repository, directory=event.directory, branch=event.branch, base=event.base)
     draft.change(thread=event.thread, workspace=workspace, leaving=None)
     return left is not None
 

@@ -17,11 +17,15 @@ MEDIUM = 3  # of Linear's priorities
 
 
 class Workspace(Record):
-    """Where the agent works: a private clone on the session's host."""
+    """Where the agent works: a private clone on the session's host.
+
+    base  the branch of the remote that it began at, for a sub-issue: the parent issue's; empty = the repository's
+    """
 
     repository: str
     directory: str
     branch: str
+    base: str = ""
 
 
 class Settled(Record):

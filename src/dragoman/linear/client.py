@@ -197,6 +197,8 @@ class Linear:
             state=found.state.name if found.state else "",
             project=found.project.name if found.project else "",
             labels=_label_names(found.labels.nodes if found.labels else ()),
+            parent=IssueId(found.parent.id) if found.parent else None,
+            parent_branch=found.parent.branch_name if found.parent else "",
         )
 
     async def suggestions(

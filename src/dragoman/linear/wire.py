@@ -175,6 +175,11 @@ class LabelNodes(Wire):
     nodes: list[RepliedLabel]
 
 
+class RepliedParent(Wire):
+    id: str
+    branch_name: str = ""
+
+
 class RepliedIssue(Wire):
     id: str
     identifier: str
@@ -188,6 +193,7 @@ class RepliedIssue(Wire):
     delegate: Named | None = None
     project: RepliedName | None = None
     labels: LabelNodes | None = None
+    parent: RepliedParent | None = None
 
 
 class IssueReply(Wire):

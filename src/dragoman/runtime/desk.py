@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict
+
+from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core.session import Session, Workspace, live_turn, profile
@@ -15,7 +17,7 @@ from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, repository_of
-from dragoman.repositories.naming import branch_name, session_ref, short_hash, workspace_path
+from dragoman.repositories.naming import branch_name, is_branch_name, session_ref, short_hash, workspace_path
 from dragoman.repositories.removal import collect, erase_workspace
 from dragoman.repositories.rescue import Removed, checkpoint, remove_workspace, restore_workspace, saved_refs
 from dragoman.repositories.trusted import Token, TrustedRepository
@@ -91,19 +93,35 @@ class Desk:
             )
             return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), made.notes
         if known is not None and (restored := await self._restored(session, trusted)) is not None:
-            return restored, ()
-        branch = known.branch if known else self._branch(session, repository, trusted.default_branch(), others)
+            return replace(restored, base=known.base), ()
+        base = known.base if known else await self._base(session, trusted)
+        taken = {trusted.default_branch(), base} - {""}
+        branch = known.branch if known else self._branch(session, repository, taken, others)
         made = await ensure_workspace(
             trusted,
             root=self._workspaces_dir,
             session=session.id,
             issue_key=session.issue.key if session.issue else None,
             branch=branch,
+            base=base if base and await trusted.branch_tip(base) else None,
             start_from=start_from,
         )
         again = (MADE_ANEW,) if known is not None else ()
         notes = (*again, *made.notes, *((refreshed.note,) if refreshed.note else ()))
-        return Workspace(repository=repository.name, directory=made.directory, branch=made.branch), notes
+        place = Workspace(repository=repository.name, directory=made.directory, branch=made.branch, base=base)
+        return place, notes
+
+    async def _base(self, session: Session, trusted: TrustedRepository) -> str:
+        """The branch that a sub-issue's work starts from: the parent issue's, where the remote has it; else empty."""
+        issue = session.issue
+        if issue is None or issue.parent is None:
+            return ""
+        above = await self._ledger.read(read.sessions_of_issue, issue.parent)
+        ours = [one.workspace.branch for one in above if one.workspace and one.workspace.repository == trusted.name]
+        for branch in dict.fromkeys([*ours, issue.parent_branch]):
+            if is_branch_name(branch) and await trusted.branch_tip(branch):
+                return branch
+        return ""
 
     async def forget(self, session: Session) -> bool:
         """Remove the workspace of a session and the commits that were saved of it; whether there was a workspace.
@@ -179,8 +197,8 @@ class Desk:
         name = session.workspace.repository if session.workspace is not None else session.repository
         return repository_of(self._repositories, name)
 
-    def _branch(self, session: Session, repository: Repository, base: str, others: Sequence[Session]) -> str:
-        taken = {base}
+    def _branch(self, session: Session, repository: Repository, never: Iterable[str], others: Sequence[Session]) -> str:
+        taken = set(never)
         for other in others:
             if other.workspace and other.workspace.repository == repository.name and live_turn(other):
                 taken.add(other.workspace.branch)

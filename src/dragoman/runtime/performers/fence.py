@@ -86,6 +86,7 @@ def goes_on(session: Session, attempt: int = 0) -> RunStarted | None:
         repository=place.repository,
         directory=place.directory,
         branch=place.branch,
+        base=place.base,
         attempt=attempt,
     )
 

@@ -80,9 +80,15 @@ class HandIn:
         self.tip = ""  # the commit to deliver, once it is in our copy
         self.receipt = Receipt(repository=repository.name, branch=place.branch, base=trusted.default_branch())
 
+    async def _choose_base(self) -> None:
+        """A sub-issue's work is offered to the branch that it began at, as long as the remote has that."""
+        if self._place.base and await self._trusted.remote_tip(self._place.base):
+            self._tell(base=self._place.base)
+
     # ── into our copy ────────────────────────────────────────────────────
     async def save(self) -> None:
         """Commit what is left, and copy the branch into the trusted repository. Raises GitError."""
+        await self._choose_base()
         await self._commit()
         self._since = await shipped_so_far(self._trusted, self._session.id)
         ref = session_ref(self._session.id)
@@ -93,6 +99,7 @@ class HandIn:
 
     async def saved_before(self) -> bool:
         """Take up what an earlier attempt saved; False when there is nothing that was not delivered."""
+        await self._choose_base()
         self._since = await shipped_so_far(self._trusted, self._session.id)
         tip = await self._trusted.resolve(session_ref(self._session.id))
         if tip is None or tip == self._since:

@@ -104,6 +104,7 @@ class RunStarts:
             repository=workspace.repository,
             directory=workspace.directory,
             branch=workspace.branch,
+            base=workspace.base,
             model=self.chosen(session)[0] or "",
             summary=summary,
         )

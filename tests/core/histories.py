@@ -29,6 +29,7 @@ from dragoman.core.events import (
     RunStarted,
     Said,
     SessionOpened,
+    SetupRan,
     StopRequested,
     Todo,
     TodosChanged,
@@ -64,6 +65,8 @@ def key_of(event: Event) -> tuple[str, ...] | None:
             return ("part", run, part)
         case PermissionAsked(run=run, ask=ask) | QuestionAsked(run=run, ask=ask):
             return ("ask", run, ask)
+        case SetupRan(run=run, number=number):
+            return ("setup", run, str(number))
         case Compacted(run=run, key=key):
             return ("compacted", run, key)
         case _:

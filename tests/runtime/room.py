@@ -102,6 +102,8 @@ class Room:
             agent="build",
             attachments=Attachments(self.linear),
             is_ours=self._is_ours,
+            confine=None,
+            environment={},
         )
         self._looking = Workers(self.engine, "desk", 1, _nothing_changed)
         self._looked = asyncio.create_task(self._looking.run())

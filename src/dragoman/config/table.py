@@ -148,7 +148,8 @@ class _Reader:
             rules = read_permissions(row, partial(self._about, where, "permissions"))
             read = self._record(where, plain, Repository, _REPOSITORY_EXAMPLE)
             if read is not None:
-                found.append(replace(read, url=self._absolute(read.url), permissions=rules))
+                source = str(self._path.parent / Path(read.copy_from).expanduser()) if read.copy_from else ""
+                found.append(replace(read, url=self._absolute(read.url), permissions=rules, copy_from=source))
                 if read.template and read.template not in templates:
                     known = ", ".join(templates) or "none"
                     problem = f"template {read.template!r} stands in no [[templates]]; known are {known}"

@@ -369,6 +369,21 @@ class RunStarted(Record):
     summary: str = ""
 
 
+class SetupRan(Record):
+    """A `setup` command of the repository was run in the new workspace, before the agent begins.
+
+    number     its place among them, from 1
+    exit_code  None when it was ended at its deadline
+    """
+
+    run: RunId
+    number: int
+    command: str
+    exit_code: int | None
+    took_s: float
+    output: str = ""
+
+
 class RunWaiting(Record):
     """The run cannot start or go on for now; it will be tried again.
 
@@ -611,6 +626,7 @@ AgentEvent = (
 RuntimeEvent = (
     IssueRead
     | RepositoriesSuggested
+    | SetupRan
     | RunStarted
     | RunWaiting
     | PlaceInQueue

@@ -21,6 +21,7 @@ CONTEXT_MOST = 60_000  # characters of all that goes with the person's own words
 HISTORY_MOST = 6_000  # characters of the earlier conversation
 SUMMARY_MOST = 20_000  # characters of the agent's own summary
 HISTORY_LINE_MOST = 1_500  # characters of one message of it
+SETUP_MOST = 3_000  # characters of a set-up command's output
 GUIDANCE_MOST = 12_000  # characters of the organization's and team's rules
 NUDGE_PATHS = 40  # named in the request to commit
 WORDS_MOST = 60_000  # characters of the person's own words
@@ -150,6 +151,13 @@ def nudge(left: Sequence[str]) -> str:
         "(build results, caches, notes of yours). Change nothing else. Your summary was taken already; one word is answer "
         "enough."
     )
+
+
+def setup_failed(command: str, exit_code: int | None, output: str) -> str:
+    """What the agent hears of a set-up command that failed."""
+    end = "did not end in time" if exit_code is None else f"failed with exit code {exit_code}"
+    shown = fence("output", bounded(output.strip(), SETUP_MOST))
+    return f"setting it up, `{one_line(command, 200)}` {end}; what comes after it was not run.\n{shown}".rstrip()
 
 
 def fence(kind: str, text: str) -> str:

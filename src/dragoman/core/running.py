@@ -7,7 +7,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from dragoman.core import wording
-from dragoman.core.activities import Failure, Response, Thought
+from dragoman.core.activities import Action, Failure, Response, Thought
 from dragoman.core.answering import drop_ask, expire_ask, raise_ask
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, ResumeRun, SaveWork, ShowPlan
@@ -42,6 +42,7 @@ from dragoman.core.events import (
     RunStarted,
     RunWaiting,
     Said,
+    SetupRan,
     ShipDue,
     ShipFailed,
     Shipped,
@@ -57,7 +58,7 @@ from dragoman.core.placing import remind
 from dragoman.core.session import Choosing, Message, Shipping, Starting, Stopping, Working, Workspace, profile
 from dragoman.core.shipping import deliver, look_at_work, on_shipping, with_usage_of
 from dragoman.core.taking_up import closing
-from dragoman.core.tools import may_change_files
+from dragoman.core.tools import RESULT_MOST, bounded, fenced, may_change_files
 from dragoman.core.translate import translate
 from dragoman.core.turns import give_up, on_heartbeat, settle, start_run, stopped
 from dragoman.ids import message_id, part_id
@@ -146,6 +147,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
                 draft.tell(wording.fresh_thread(bool(event.summary)))
             if draft.turn.resuming and event.attempt == draft.turn.attempts:
                 draft.turn_with(resuming=False)
+        case SetupRan():
+            on_setup(draft, event)
         case RunWaiting():
             on_waiting(draft, event)
         case PlaceInQueue():
@@ -234,6 +237,17 @@ def on_work(draft: Draft) -> None:
     if not draft.turn.worked:
         draft.turn_with(worked=True)
         draft.remind(CheckpointDue(run=draft.turn.run), draft.rules.checkpoint_s)
+
+
+def on_setup(draft: Draft, event: SetupRan) -> None:
+    """Show what was run before the agent; it hears of a failure, too, and works with what is there."""
+    if not isinstance(draft.session.phase, Starting):
+        return
+    result = bounded(event.output.strip(), RESULT_MOST - 200)
+    told = wording.setup_result(event, fenced(result) if result else "")
+    draft.post(f"setup:{event.number}", Action(verb="Set up", subject=event.command, result=told))
+    if event.exit_code != 0:
+        draft.tell(wording.setup_failed(event))
 
 
 # ── waiting and silence ──────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from dragoman.core.events import (
     RequestRefused,
     RunRetrying,
     RunWaiting,
+    SetupRan,
 )
 
 QUEUED = "Queued: I start on this when the current work is done."
@@ -202,6 +203,18 @@ def fresh_thread(summarised: bool) -> str:
         else "from our latest messages, since the agent gave no summary"
     )
     return f"Our conversation has grown long, so I go on in a fresh thread that starts {start}."
+
+
+def setup_result(event: SetupRan, output: str) -> str:
+    """What stands under a set-up command."""
+    end = "ended at its deadline" if event.exit_code is None else f"exit code {event.exit_code}"
+    return f"{end}, {event.took_s:.1f} s\n{output}".strip()
+
+
+def setup_failed(event: SetupRan) -> str:
+    """A set-up command failed: for people."""
+    end = "did not end in time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
+    return f"Setting up the workspace: `{one_line(event.command, 120)}` {end}. I tell the agent and go on."
 
 
 def summary_line(summary: str) -> str:

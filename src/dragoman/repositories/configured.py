@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -32,6 +33,10 @@ class Repository(Record):
     verify       commands that we run on the finished work, in a clean clone and inside the sandbox
     verify_red   for a bug fix, run the new tests on the base as well: they should fail there
     verify_s     how long all of `verify` may take; seconds
+    setup        commands that are run in a new workspace before the agent begins, inside the sandbox
+    setup_s      how long all of `setup` may take; seconds
+    copy         globs of files of the operator that are brought into a new workspace and never committed; agents read them
+    copy_from    the folder that they are taken from; relative to the file that says so
     teams        keys or ids of the teams whose issues belong here
     projects     names of the projects whose issues belong here
     labels       names of the labels whose issues belong here; "group:name" works too
@@ -50,6 +55,10 @@ class Repository(Record):
     verify: tuple[str, ...] = ()
     verify_red: bool = False
     verify_s: float = 600.0
+    setup: tuple[str, ...] = ()
+    setup_s: float = 600.0
+    copy: tuple[str, ...] = ()
+    copy_from: str = ""
     teams: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -88,6 +97,7 @@ def problems_of(repositories: Sequence[Repository]) -> list[str]:
             problems.append(
                 f"{where}: verify_s must lie between 1 and {VERIFY_MOST_S} (seconds). Example: verify_s = 600"
             )
+        problems += [f"{where}: {problem}" for problem in _preparing(repository)]
         if repository.model and not all(repository.model.partition("/")):
             problems.append(f'{where}: model must be provider/model. Example: model = "anthropic/claude-sonnet-4-5"')
         if repository.base_branch is not None and not is_branch_name(repository.base_branch):
@@ -96,6 +106,20 @@ def problems_of(repositories: Sequence[Repository]) -> list[str]:
         names = ", ".join(repository.name for repository in repositories if repository.default)
         problems.append(f"[[repositories]]: several have default = true ({names}); leave it at one")
     return problems
+
+
+def _preparing(repository: Repository) -> Iterator[str]:
+    if any(not command.strip() for command in repository.setup):
+        yield 'setup holds an empty command. Example: setup = ["npm ci"]'
+    if not 1 <= repository.setup_s <= VERIFY_MOST_S:
+        yield f"setup_s must lie between 1 and {VERIFY_MOST_S} (seconds). Example: setup_s = 600"
+    for glob in repository.copy:
+        if not glob.strip() or glob.startswith("/") or ".." in glob.split("/"):
+            yield f'copy {glob!r} must lie inside copy_from. Example: copy = [".env", "config/*.local.json"]'
+    if repository.copy and not Path(repository.copy_from or "/nowhere/").is_dir():
+        yield f'copy_from {repository.copy_from!r} must name the folder of these files. Example: copy_from = "/srv/shop-files"'
+    if repository.copy_from and not repository.copy:
+        yield 'copy_from needs copy. Example: copy = [".env"]'
 
 
 def forge_of(repository: Repository, api_url: str) -> Literal["github", "none"]:

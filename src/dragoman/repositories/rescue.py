@@ -152,7 +152,9 @@ async def _save(
     }
     told = "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)
     message = f"{what} of {issue_key or 'a session'}\n\n{told}\nsession: {workspace.session}\n"
-    return await save_snapshot(trusted, workspace, ref, message=message, deadline_s=deadline.left())
+    return await save_snapshot(
+        trusted, workspace, ref, message=message, leave_out=workspace.copied, deadline_s=deadline.left()
+    )
 
 
 async def _newest(

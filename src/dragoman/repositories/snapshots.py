@@ -12,9 +12,10 @@ knows no filters. A file that did not change since the last snapshot is not read
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,12 +53,19 @@ class _Known(Record):
 
 
 async def save_snapshot(
-    trusted: TrustedRepository, workspace: WorkingCopy, ref: str, *, message: str, deadline_s: float = 300.0
+    trusted: TrustedRepository,
+    workspace: WorkingCopy,
+    ref: str,
+    *,
+    message: str,
+    leave_out: Sequence[str] = (),
+    deadline_s: float = 300.0,
 ) -> str:
     """Save the workspace under a ref of ours and give the commit; the same one when nothing changed since.
 
-    ref      under refs/dragoman/; see `naming`. Replaced if it exists
-    Raises   GitError; not retryable when `.git` was replaced or there is too much
+    ref        under refs/dragoman/; see `naming`. Replaced if it exists
+    leave_out  files that are not saved while nobody has committed them
+    Raises     GitError; not retryable when `.git` was replaced or there is too much
     """
     if not ref.startswith("refs/dragoman/") or not is_branch_name(ref.removeprefix("refs/")):
         raise ValueError(f"{ref!r} is not a ref of ours")
@@ -66,12 +74,18 @@ async def save_snapshot(
     aside.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="snapshot-", dir=aside, ignore_cleanup_errors=True) as temporary:
         async with file_lock(trusted.objects_lock, deadline, shared=True):
-            return await _Snapshot(trusted, workspace, ref, Path(temporary), deadline).save(message)
+            return await _Snapshot(trusted, workspace, ref, Path(temporary), deadline, leave_out).save(message)
 
 
 class _Snapshot:
     def __init__(
-        self, trusted: TrustedRepository, workspace: WorkingCopy, ref: str, temporary: Path, deadline: Deadline
+        self,
+        trusted: TrustedRepository,
+        workspace: WorkingCopy,
+        ref: str,
+        temporary: Path,
+        deadline: Deadline,
+        leave_out: Sequence[str],
     ) -> None:
         self._trusted = trusted
         self._directory = Path(workspace.directory)
@@ -79,6 +93,7 @@ class _Snapshot:
         self._ref = ref
         self._temporary = temporary
         self._deadline = deadline
+        self._leave_out = {os.fsencode(path) for path in leave_out}
         self._memory = trusted.root / ASIDE / f"{ref_file(ref)}.snapshot"
 
     async def save(self, message: str) -> str:
@@ -175,7 +190,7 @@ class _Snapshot:
             f"--git-dir={lister}", f"--work-tree={self._directory}", "ls-files", "-z", "--others", "--exclude-standard",
             cwd=self._directory, deadline_s=self._deadline.left(),
         )  # fmt: skip
-        found = {path for path in told.split(b"\0") if path}
+        found = {path for path in told.split(b"\0") if path} - self._leave_out
         # Without an index everything counts as untracked, so what is ignored but tracked is added.
         paths = {path for path in found if not path.endswith(b"/")} | set(tracked)
         nested = [path for path in found if path.endswith(b"/")]

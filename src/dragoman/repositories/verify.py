@@ -66,7 +66,7 @@ async def run_clean(
             await _take_files(trusted, clone, other, paths, deadline)
         ran = []
         for command in commands:
-            ran.append(await _run(command, clone, confine, environment, deadline.left()))
+            ran.append(await run_confined(command, clone, confine, environment, deadline.left()))
             if ran[-1].exit_code is None:
                 break
         return ran
@@ -92,7 +92,10 @@ async def _take_files(
         await git("checkout", "--quiet", commit, "--", *taken, cwd=clone, deadline_s=deadline.left())
 
 
-async def _run(command: str, folder: Path, confine: Confine, environment: Mapping[str, str], deadline_s: float) -> Ran:
+async def run_confined(
+    command: str, folder: Path, confine: Confine, environment: Mapping[str, str], deadline_s: float
+) -> Ran:
+    """Run one shell command of the operator's in a folder; what it leaves running is ended."""
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         *confine(folder, True), "/bin/sh", "-c", command,

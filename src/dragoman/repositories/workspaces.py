@@ -55,6 +55,8 @@ class Workspace(Record):
     branch       the agent's branch
     base_commit  the commit that the branch began at
     notes        what the agent and people should know: submodules, large files, a damaged `.git`
+    copied       files of the operator that were brought along; they are in no commit and in no snapshot
+    prepared     they were brought, and the repository's `setup` was run
     """
 
     repository: str
@@ -63,6 +65,8 @@ class Workspace(Record):
     branch: str
     base_commit: str
     notes: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
+    prepared: bool = False
 
 
 class WorkingCopy(Protocol):

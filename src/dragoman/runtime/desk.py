@@ -18,6 +18,7 @@ from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, repository_of
 from dragoman.repositories.naming import branch_name, is_branch_name, session_ref, short_hash, workspace_path
+from dragoman.repositories.preparing import Preparation
 from dragoman.repositories.removal import collect, erase_workspace
 from dragoman.repositories.rescue import Removed, checkpoint, remove_workspace, restore_workspace, saved_refs
 from dragoman.repositories.trusted import Token, TrustedRepository
@@ -173,6 +174,10 @@ class Desk:
     def workspaces(self) -> list[SessionId]:
         """The sessions of which a workspace is on disk."""
         return [one.session for trusted in self._trusted.values() for one in standing_workspaces(trusted)]
+
+    def preparation(self, session: Session) -> Preparation:
+        """What is to be done before an agent begins in the session's workspace."""
+        return Preparation(self.trusted(session), **self._place(session))
 
     def standing(self, session: Session) -> str | None:
         """The directory of a workspace that was made for a session which has not heard of it; None when there is none."""

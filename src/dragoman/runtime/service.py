@@ -158,6 +158,10 @@ class Service:
         self.follower = Follower(self.engine, self.agent_host)
         self._forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
         self._people = People(self.linear, self.ledger, self.links.to)
+        confine = await confinement(
+            data, _hidden(settings), off=settings.sandbox == "off", attached=bool(settings.opencode_url)
+        )
+        self.keeping = Keeping(self.engine, self.desk, self.agent_host)
         self._agent = AgentWork(
             self.engine,
             self.agent_host,
@@ -166,12 +170,10 @@ class Service:
             agent=settings.opencode_agent,
             attachments=Attachments(self.linear),
             is_ours=self.tenant.is_ours,
+            confine=confine,
+            environment=verify_environment(),
         )
         self._start_gate = StartGate(self.engine, self.agent_host, settings.max_concurrent_sessions)
-        confine = await confinement(
-            data, _hidden(settings), off=settings.sandbox == "off", attached=bool(settings.opencode_url)
-        )
-        self.keeping = Keeping(self.engine, self.desk, self.agent_host)
         delivery = Delivery(self.engine, self.desk, forge, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,

@@ -6,7 +6,7 @@ The rule that nothing runs after a stop is kept here, too: see `fence`. How a ru
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from dragoman import logs
@@ -31,11 +31,13 @@ from dragoman.ledger.effects import Claimed
 from dragoman.opencode.attached import FilePart
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.stopping import stop_run
+from dragoman.repositories.leftovers import Confine
 from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.fence import ABORT_S, Fence, goes_on, refusals_end
+from dragoman.runtime.performers.preparing import Preparing
 from dragoman.runtime.performers.runs import RunStarts, first_text
 from dragoman.runtime.workers import Postponed
 
@@ -61,6 +63,8 @@ class AgentWork:
         agent: str,
         attachments: Attachments,
         is_ours: Callable[[OrganizationId], Awaitable[bool | None]],
+        confine: Confine | None,
+        environment: Mapping[str, str],
     ) -> None:
         self._engine = engine
         self._host = host
@@ -68,7 +72,15 @@ class AgentWork:
         self._attachments = attachments
         self._fence = Fence(engine, host)
         self._starts = RunStarts(
-            engine, host, desk, self._fence, model=model, agent=agent, attachments=attachments, is_ours=is_ours
+            engine,
+            host,
+            desk,
+            self._fence,
+            Preparing(engine, desk, self._fence, confine=confine, environment=environment),
+            model=model,
+            agent=agent,
+            attachments=attachments,
+            is_ours=is_ours,
         )
 
     async def perform(self, claimed: Claimed) -> Event | None:

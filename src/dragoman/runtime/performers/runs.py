@@ -20,6 +20,7 @@ from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.fence import Fence, refusals_end
+from dragoman.runtime.performers.preparing import Preparing
 from dragoman.runtime.performers.summaries import Summaries
 from dragoman.runtime.workers import GivenUp, Postponed
 
@@ -36,6 +37,7 @@ class RunStarts:
         host: AgentHost,
         desk: Desk,
         fence: Fence,
+        preparing: Preparing,
         *,
         model: str | None,
         agent: str,
@@ -46,6 +48,7 @@ class RunStarts:
         self._host = host
         self._desk = desk
         self._fence = fence
+        self._preparing = preparing
         self._model = model
         self._agent = agent
         self._attachments = attachments
@@ -65,6 +68,9 @@ class RunStarts:
             raise GivenUp("the session is of a foreign organization", event=RunFailed(run=effect.run, reason=FOREIGN))
         client = await self._fence.client(effect.run)
         workspace, notes = await self._workspace(effect.run, session)
+        notes = (*notes, *await self._preparing.ready(effect.run, session))
+        if await self._fence.session_in(effect.run) is None:
+            return None
         summary = ""
         with refusals_end(effect.run):
             if session.leaving is not None:

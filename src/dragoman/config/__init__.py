@@ -2,8 +2,8 @@
 
 Names are a contract with other people's scripts; `catalogue` lists them. They stand in the environment, in a secrets
 folder, or in a `.env` file of the folder the program is started in (the first that has a name wins). Repositories and
-policies stand in a TOML file, which DRAGOMAN_CONFIG names. This package and `runtime.service` are the composition root:
-settings are unpacked there and never travel further.
+policies stand in a TOML file, which DRAGOMAN_CONFIG names. This package, `runtime.service` and `runtime.parts` are the
+composition root: settings are unpacked there and never travel further.
 """
 
 from __future__ import annotations

@@ -1,34 +1,25 @@
-"""The running service: settings are unpacked here, the parts are put together, started, and stopped without loss."""
+"""The running service: the parts are joined here, started, and stopped without loss."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import shutil
-from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Coroutine
+from typing import Any
 
 from dragoman import logs
 from dragoman.config import Settings
-from dragoman.core.effects import ClearWorkspace, Remind, SaveWork
+from dragoman.core.effects import Remind
 from dragoman.core.events import Event, PlaceDue, PlaceInQueue
 from dragoman.errors import LedgerError, Refusal, Theirs
-from dragoman.ids import HostId, session_of
-from dragoman.ledger import cleanup, effects, forgetting, hosts, numbers, pools, queue, read
+from dragoman.ids import session_of
+from dragoman.ledger import effects, hosts, numbers, pools, queue, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
-from dragoman.linear.client import Linear, open_linear
 from dragoman.metrics import Metrics
-from dragoman.opencode.sandbox import database_places, folder_places
-from dragoman.opencode.server import ManagedServer
-from dragoman.opencode.settings import read_operator_configuration
 from dragoman.projection.store import RedisStore
-from dragoman.repositories.forge import Forge
-from dragoman.repositories.github_token import AppToken, GivenToken
-from dragoman.runtime.agent_host import AttachedServer, TendedServer
+from dragoman.runtime import data_folder, parts
+from dragoman.runtime.agent_host import TendedServer
 from dragoman.runtime.confinement import confinement, verify_environment
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.directory import Directory
@@ -41,6 +32,7 @@ from dragoman.runtime.performers.agent import AgentWork
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.delivery import Delivery
 from dragoman.runtime.performers.forgetting import Forgetting
+from dragoman.runtime.performers.housekeeping import Housekeeping
 from dragoman.runtime.performers.keeping import Keeping
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.projector import Projector
@@ -48,7 +40,7 @@ from dragoman.runtime.start_gate import StartGate
 from dragoman.runtime.stopwatch import Stopwatch
 from dragoman.runtime.tenant import Tenant
 from dragoman.runtime.tracing import Tracing, open_exporter
-from dragoman.runtime.workers import Perform, Recurs, Workers
+from dragoman.runtime.workers import Perform, Workers
 
 BEAT_S = 10.0
 # What SIGTERM leaves us, ten seconds in all; the doors close meanwhile (web.asgi: 7 s at most).
@@ -114,11 +106,11 @@ class Service:
             _log.warning("setting.doubtful", what=doubt)
         data = settings.data_dir
         self.fatal = asyncio.get_running_loop().create_future()
-        self.agent_host = self._agent_host()
-        _make_folders(data)
+        self.agent_host = parts.agent_host(settings, busy=self._busy, keep=self._keep_opencode)
+        data_folder.make_folders(data)
         self._projection = RedisStore(settings.projection_url) if settings.projection_url else None
         exporter = open_exporter(settings.traces_url) if settings.traces_url else None
-        self._lock = _lock(data / "dragoman.lock")
+        self._lock = data_folder.lock(data / "dragoman.lock")
         try:
             await self._open_ledger()
         except BaseException:
@@ -131,16 +123,11 @@ class Service:
             crowd=settings.max_per_issue_hour,
             gate=Gate(settings.policy, settings.paces),
         )
-        self.linear: Linear = open_linear(
-            settings.linear_api_url,
-            access_token=settings.linear_access_token,
-            client_id=settings.linear_client_id,
-            client_secret=settings.linear_client_secret,
-        )
+        self.linear = parts.linear(settings)
         self.links = Links(settings.public_url, data / "link.key")
         self.tenant = Tenant(self.linear, self.ledger)
         self.directory = Directory(self.linear)
-        forge = _forge(settings)
+        forge = parts.forge(settings)
         self.desk = Desk(
             self.ledger,
             settings.repositories,
@@ -156,10 +143,9 @@ class Service:
             self._spawn("tracing", self._tracing.run())
         self.projector = self._projector()
         self.follower = Follower(self.engine, self.agent_host)
-        self._forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
         self._people = People(self.linear, self.ledger, self.links.to)
         confine = await confinement(
-            data, _hidden(settings), off=settings.sandbox == "off", attached=bool(settings.opencode_url)
+            data, parts.hidden(settings), off=settings.sandbox == "off", attached=bool(settings.opencode_url)
         )
         self.keeping = Keeping(self.engine, self.desk, self.agent_host)
         self._agent = AgentWork(
@@ -174,6 +160,8 @@ class Service:
             environment=verify_environment(),
         )
         self._start_gate = StartGate(self.engine, self.agent_host, settings.max_concurrent_sessions)
+        forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
+        housekeeping = Housekeeping(self.engine, forgetting, self.keeping, lambda: self.settings)
         delivery = Delivery(self.engine, self.desk, forge, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,
@@ -181,9 +169,9 @@ class Service:
             "agent": self._agent.perform,
             "abort": self._agent.perform,
             "desk": delivery.perform,
-            "ship": _by_kind(delivery.perform, self.keeping.perform),
+            "ship": parts.by_kind(delivery.perform, self.keeping.perform),
             "timers": self._timer,
-            "system": self._job,
+            "system": housekeeping.perform,
         }
         pools_here: tuple[Pool, ...] = ("system",) if self._housekeeping else tuple(_SIZES)
         looks = {"start": self._start_gate.look}
@@ -287,10 +275,6 @@ class Service:
             if workers.pool == "start":
                 workers.wake()
 
-    @property
-    def _cleanup_s(self) -> float:
-        return self.settings.session_cleanup_interval_minutes * 60.0
-
     def projection_state(self) -> str:
         """How the projection in Redis fares, in a few words."""
         return self.projector.state() if self.projector is not None else "none"
@@ -298,11 +282,12 @@ class Service:
     # ── putting together ─────────────────────────────────────────────────
     async def _open_ledger(self) -> None:
         """Open it; what the process before us had under way falls due at once."""
-        self.host = _host_id(self.settings.data_dir / "host")
+        self.host = data_folder.host_id(self.settings.data_dir / "host")
         self.ledger = await SqliteLedger.open(self.settings.ledger_url, cache_size=self.settings.session_cache_size)
+        cleanup_s = self.settings.session_cleanup_interval_minutes * 60.0
         try:
             await self.ledger.turn(effects.release_host, self.host)
-            await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=self._cleanup_s)
+            await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=cleanup_s)
             self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
         except BaseException:
             await self.ledger.close()
@@ -324,30 +309,6 @@ class Service:
         self.engine.listen(projector.told)
         self._spawn("projector", projector.run())
         return projector
-
-    def _agent_host(self) -> AttachedServer | TendedServer:
-        settings = self.settings
-        workspaces = settings.data_dir / "workspaces"
-        if settings.opencode_url:
-            return AttachedServer(settings.opencode_url, settings.opencode_token or None, workspaces)
-        binary = settings.opencode_bin or shutil.which("opencode")
-        if not binary or not Path(binary).is_file():
-            raise Refusal(
-                f"OpenCode was not found ({binary or 'no `opencode` on PATH'}). Install it (npm install -g opencode-ai), "
-                "set OPENCODE_BIN to the program, or OPENCODE_SESSION_API_URL to a running server."
-            )
-        config = read_operator_configuration(Path(settings.opencode_config) if settings.opencode_config else None)
-        server = ManagedServer(
-            Path(binary),
-            settings.data_dir,
-            workspaces,
-            config=config,
-            model=settings.opencode_model or None,
-            pass_on=settings.pass_env,
-            hidden=_hidden(settings),
-            sandboxing="off" if settings.sandbox == "off" else "auto",
-        )
-        return TendedServer(server, self._busy, keep=self._keep_opencode)
 
     def _busy(self) -> bool:
         return self._open_at_end or self.follower.open_runs > 0
@@ -387,93 +348,3 @@ class Service:
             return event
         place = await self.ledger.read(queue.place_of, session_of(event.run), event.run)
         return PlaceInQueue(run=event.run, place=place) if place is not None else None
-
-    async def _job(self, claimed: Claimed) -> Event | None:
-        """What belongs to no session."""
-        job = claimed.effect
-        if isinstance(job, pools.Job) and job.name.startswith(forgetting.NAME):
-            await self._forgetting.perform(claimed, job)
-            return None
-        return await self._clean_up()
-
-    async def _clean_up(self) -> Event | None:
-        """Sessions time out, and the ledger forgets what is old, batch by batch."""
-        timed_out = await self.engine.expire()
-        await self.keeping.clear_idle(self.settings.rules.retention_days)
-        removed = 0
-        while batch := await self.ledger.turn(cleanup.cleanup, self.settings.rules.retention_days):
-            removed += batch
-        _log.info("cleanup.done", timed_out=timed_out, removed=removed)
-        raise Recurs(self._cleanup_s)
-
-
-def _by_kind(ship: Perform, keep: Callable[[Claimed], Awaitable[None]]) -> Perform:
-    """What takes long about work: bringing it to the forge, and keeping it here."""
-
-    async def perform(claimed: Claimed) -> Event | None:
-        if isinstance(claimed.effect, SaveWork | ClearWorkspace):
-            await keep(claimed)
-            return None
-        return await ship(claimed)
-
-    return perform
-
-
-def _hidden(settings: Settings) -> tuple[Path, ...]:
-    """What no agent may see beside the data folder."""
-    ledger = settings.ledger_url.partition(":///")[2]
-    return (
-        *settings.private_files,
-        *(place for folder in settings.secret_folders for place in folder_places(folder)),
-        *(database_places(Path(ledger).absolute()) if ledger else ()),
-    )
-
-
-def _forge(settings: Settings) -> Forge:
-    """What opens GitHub, if anything is set that does."""
-    api_url, given = settings.github_api_url, settings.github_token
-    if given:
-        return Forge(api_url, GivenToken(given).token)
-    if settings.github_app_id:
-        return Forge(api_url, AppToken(api_url, settings.github_app_id, Path(settings.github_app_key_file)).token)
-    return Forge(api_url)
-
-
-def _make_folders(data: Path) -> None:
-    """Our folders, for nobody else to read. Raises Refusal."""
-    try:
-        for folder in (data, data / "workspaces", data / "repositories"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
-    except OSError as error:
-        raise Refusal(
-            f"The data folder {data} cannot be used: {error.strerror or error}. Set DRAGOMAN_DATA_DIR to one of our own."
-        ) from error
-
-
-def _lock(path: Path) -> IO[str]:
-    """One process of a data folder at a time."""
-    handle = path.open("a+", encoding="ascii")
-    path.chmod(0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.seek(0)
-        pid = handle.read().strip() or "unknown"
-        handle.close()
-        raise Refusal(
-            f"Another dragoman (pid {pid}) uses the data folder {path.parent}. Stop it, or set DRAGOMAN_DATA_DIR to another."
-        ) from None
-    handle.seek(0)
-    handle.truncate()
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle
-
-
-def _host_id(path: Path) -> HostId:
-    """The name of this data folder, made once."""
-    if not path.is_file():
-        path.write_text(f"{os.uname().nodename}-{os.urandom(4).hex()}", encoding="utf-8")
-        path.chmod(0o600)
-    return HostId(path.read_text(encoding="utf-8").strip())

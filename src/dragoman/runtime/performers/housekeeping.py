@@ -1,0 +1,49 @@
+"""What belongs to no session: forgetting an issue, and the cleanup that recurs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dragoman import logs
+from dragoman.config import Settings
+from dragoman.core.events import Event
+from dragoman.ledger import cleanup, forgetting
+from dragoman.ledger.effects import Claimed
+from dragoman.ledger.pools import Job
+from dragoman.runtime.engine import Engine
+from dragoman.runtime.performers.forgetting import Forgetting
+from dragoman.runtime.performers.keeping import Keeping
+from dragoman.runtime.workers import Recurs
+
+_log = logs.get("service")
+
+
+class Housekeeping:
+    """Performs jobs. `settings` gives those that hold now."""
+
+    def __init__(
+        self, engine: Engine, forgetting_: Forgetting, keeping: Keeping, settings: Callable[[], Settings]
+    ) -> None:
+        self._engine = engine
+        self._forgetting = forgetting_
+        self._keeping = keeping
+        self._settings = settings
+
+    async def perform(self, claimed: Claimed) -> Event | None:
+        """Do one job. Raises Recurs for what is to be done again."""
+        job = claimed.effect
+        if isinstance(job, Job) and job.name.startswith(forgetting.NAME):
+            await self._forgetting.perform(claimed, job)
+            return None
+        await self._clean_up()
+        raise Recurs(self._settings().session_cleanup_interval_minutes * 60.0)
+
+    async def _clean_up(self) -> None:
+        """Sessions time out, and the ledger forgets what is old, batch by batch."""
+        timed_out = await self._engine.expire()
+        days = self._settings().rules.retention_days
+        await self._keeping.clear_idle(days)
+        removed = 0
+        while batch := await self._engine.ledger.turn(cleanup.cleanup, days):
+            removed += batch
+        _log.info("cleanup.done", timed_out=timed_out, removed=removed)

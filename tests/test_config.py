@@ -164,6 +164,12 @@ def test_a_good_value_is_taken(folder: Path, name: str, value: str, field: str, 
         ("SESSION_STORAGE_URL", "memory://x", "must be sqlite:/// and a file"),
         ("SESSION_STORAGE_URL", "sqlite:////tmp", "names a folder, not a file"),
         ("DRAGOMAN_CONFIG", "/nowhere.toml", "names /nowhere.toml, which is no file. Example: /etc/dragoman.toml"),
+        ("DRAGOMAN_CONFIG", "/~nobody-here/x.toml", "names /~nobody-here/x.toml, which is no file. Example: /etc/dragoman.toml"),
+        ("DRAGOMAN_CONFIG", f"/{'x' * 5000}", f"names /{'x' * 5000}, which is no file. Example: /etc/dragoman.toml"),
+        ("DRAGOMAN_DATA_DIR", "~nobody-here/data", "begins with ~ and leads to no home folder. Write the whole path. Exam"),
+        ("OPENCODE_BIN", "x" * 5000, "names no file. Example: /usr/local/bin/opencode"),
+        ("OPENCODE_BIN", "~nobody-here/opencode", "begins with ~ and leads to no home folder"),
+        ("DRAGOMAN_SECRETS_DIR", "~nobody-here/secrets", "begins with ~ and leads to no home folder"),
     ],
 )
 def test_a_bad_value_is_told_with_its_name_and_place_and_without_itself(
@@ -172,6 +178,33 @@ def test_a_bad_value_is_told_with_its_name_and_place_and_without_itself(
     [told] = [problem for problem in problems(folder, **{name: value}) if problem.startswith(name)][:1]
     assert told.startswith(f"{name} (the environment) {says}")
     assert CANARY not in told
+
+
+@pytest.mark.parametrize("name", ["DRAGOMAN_CONFIG", "DRAGOMAN_SECRETS_DIR"])
+@pytest.mark.parametrize("path", ["~nobody-here/x", "x" * 5000])
+def test_a_path_that_cannot_be_one_is_told_and_breaks_nothing(folder: Path, name: str, path: str) -> None:
+    [told] = problems(folder, **{name: path})
+    assert told.startswith(name)
+    assert "Example: /" in told
+
+
+def test_a_repository_at_a_path_that_cannot_be_one_is_told_with_its_line(folder: Path) -> None:
+    (folder / "dragoman.toml").write_text('[[repositories]]\nname = "acme/shop"\nurl = "~nobody-here/shop"\n')
+    [told] = problems(folder)
+    assert told.startswith(f"{folder / 'dragoman.toml'}:")
+    assert "the url is no path that can be read" in told
+
+
+def test_a_user_without_a_home_folder_is_asked_for_the_data_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    [told] = problems(folder)
+    assert told.startswith("DRAGOMAN_DATA_DIR (not set) is needed")
+    assert load(folder, DRAGOMAN_DATA_DIR="/data").data_dir == Path("/data")
 
 
 @pytest.mark.parametrize("secret", ["", "   ", ",", " , ,"])

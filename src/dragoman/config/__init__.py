@@ -151,9 +151,7 @@ def _rules(sources: Sources, rules: Rules) -> Rules:
 
 def _places(sources: Sources) -> tuple[Path, str, str]:
     """The data folder, the ledger, and the projection if there is to be one."""
-    base = sources.raw("XDG_DATA_HOME")
-    share = Path(base) if base else Path.home() / ".local" / "share"
-    data_dir = sources.read(names.DRAGOMAN_DATA_DIR, default=str(share / "dragoman"))
+    data_dir = sources.read(names.DRAGOMAN_DATA_DIR, default=str(_share(sources) / "dragoman"))
     storage = sources.read(names.SESSION_STORAGE_URL)
     ledger = sources.read(names.LEDGER_URL)
     is_redis = storage.partition(":")[0].lower() in REDIS
@@ -167,6 +165,21 @@ def _places(sources: Sources) -> tuple[Path, str, str]:
     if not sources.read(names.ENABLE_SESSION_PERSISTENCE):
         return data_dir, "memory://", ""
     return data_dir, url, storage if is_redis else ""
+
+
+def _share(sources: Sources) -> Path:
+    """Where programs keep their data, unless they are told."""
+    if base := sources.raw("XDG_DATA_HOME"):
+        return Path(base)
+    try:
+        return Path.home() / ".local" / "share"
+    except RuntimeError:  # a container may run us as a user that has no name and no home
+        if not sources.raw("DRAGOMAN_DATA_DIR"):
+            sources.problem(
+                "DRAGOMAN_DATA_DIR",
+                "is needed, since the user who starts this has no home folder. Example: /var/lib/dragoman",
+            )
+        return sources.folder
 
 
 def _read(sources: Sources) -> Settings:

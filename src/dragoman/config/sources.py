@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from dragoman.config import catalogue
 from dragoman.config.catalogue import Setting
-from dragoman.config.values import Problem
+from dragoman.config.values import Problem, absolute, is_there
 from dragoman.errors import ConfigurationError
 from dragoman.record import Record
 
@@ -67,8 +67,12 @@ class Sources:
         for variable in reversed(_FOLDERS):
             named = environment.get(variable, dotenv[variable].text if variable in dotenv else "").strip()
             if named:
-                folders.append(folder / Path(named).expanduser())
-                self._read_folder(variable, folders[-1])
+                where = "the environment" if variable in environment else str(folder / DOTENV)
+                try:
+                    folders.append(absolute(folder, named))
+                    self._read_folder(folders[-1])
+                except Problem as problem:
+                    self._problems.append(f"{variable} ({where}) {problem}. Example: /run/secrets")
         self.secret_folders = tuple(folders)
         for name, value in environment.items():
             self._given[name] = Given(text=value.strip(), where="the environment")
@@ -152,17 +156,15 @@ class Sources:
                 found.append(f"{name} ({self.where(name)}) is no setting of ours{hint}")
         return (*self._remarks, *found)
 
-    def _read_folder(self, variable: str, folder: Path) -> None:
-        """One file a name. Files that are none of our names stay unread: the folder may serve others, too."""
+    def _read_folder(self, folder: Path) -> None:
+        """One file a name. Files that are none of our names stay unread: the folder may serve others, too.
+
+        Raises  Problem
+        """
         try:
             files = sorted(folder.iterdir())
         except OSError as error:
-            where = "the environment" if variable in self._environment else f"{self.folder / DOTENV}"
-            self._problems.append(
-                f"{variable} ({where}) names {folder}, which cannot be read as a folder: "
-                f"{error.strerror}. Example: /run/secrets"
-            )
-            return
+            raise Problem(f"names {folder}, which cannot be read as a folder: {error.strerror}") from None
         for file in files:
             if file.name not in catalogue.ALL or not file.is_file():
                 if file.name.startswith((*_OURS, *_SHARED)):
@@ -183,7 +185,7 @@ class Sources:
 
     def _read_dotenv(self, path: Path) -> dict[str, Given]:
         """Quotes are taken off; an unquoted value ends at ` #`."""
-        if not path.is_file():
+        if not is_there(path.is_file):
             return {}
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -19,6 +19,7 @@ from dragoman.config.lines import Lines
 from dragoman.config.routing import RoutingTable, routing_of
 from dragoman.config.sources import Sources
 from dragoman.config.triggers import read_handling, read_permissions
+from dragoman.config.values import Problem, absolute, is_there
 from dragoman.core.access import Policy
 from dragoman.core.choosing import Handling
 from dragoman.core.limits import Rules
@@ -86,14 +87,16 @@ class Table(Record):
 
 def place(sources: Sources, folder: Path) -> Path:
     """Where the file is, or would be."""
-    named = sources.raw("DRAGOMAN_CONFIG")
-    return folder / (Path(named).expanduser() if named else DEFAULT_FILE)
+    try:
+        return absolute(folder, sources.raw("DRAGOMAN_CONFIG") or DEFAULT_FILE)
+    except Problem:
+        return folder / sources.raw("DRAGOMAN_CONFIG")  # nothing is there, and `read` says so
 
 
 def read(sources: Sources, folder: Path) -> Table:
     """Read the file that DRAGOMAN_CONFIG names, else `dragoman.toml` in `folder`; what is wrong goes to `sources`."""
     path = place(sources, folder)
-    if not path.is_file():
+    if not is_there(path.is_file):
         if sources.raw("DRAGOMAN_CONFIG"):
             sources.problem("DRAGOMAN_CONFIG", f"names {path}, which is no file. Example: /etc/dragoman.toml")
         else:
@@ -164,8 +167,13 @@ class _Reader:
 
     def _absolute(self, url: str) -> str:
         """A local path counts from the file that names it."""
-        local = self._path.parent / Path(url).expanduser()
-        return str(local.resolve()) if "://" not in url and local.is_dir() else url
+        if "://" in url:
+            return url
+        try:
+            local = absolute(self._path.parent, url)
+        except Problem:
+            return url  # no path of ours; `problems_of` says what it is
+        return str(local.resolve()) if is_there(local.is_dir) else url
 
     def _handling(self, table: dict[str, Any]) -> Handling:
         rows = table.get("repositories", [])

@@ -29,9 +29,25 @@ class Problem(Exception):
     """What is wrong with one value."""
 
 
+def absolute(folder: Path, value: str) -> Path:
+    """Where `value` points: `~` is a home folder, a relative path counts from `folder`. Raises Problem"""
+    try:
+        return (folder / Path(value).expanduser()).absolute()
+    except RuntimeError:  # what Python says when nobody is called so, or has no home
+        raise Problem("begins with ~ and leads to no home folder. Write the whole path") from None
+
+
+def is_there(look: Callable[[], bool]) -> bool:
+    """What `Path.is_file` or `Path.is_dir` say; they raise when a path is too long, or stands where we may not look."""
+    try:
+        return look()
+    except OSError:
+        return False
+
+
 def path(folder: Path) -> Callable[[str], Path]:
     """A path; a relative one counts from `folder`."""
-    return lambda value: (folder / Path(value).expanduser()).absolute()
+    return lambda value: absolute(folder, value)
 
 
 def text(value: str) -> str:
@@ -189,8 +205,8 @@ def file(folder: Path, example: str) -> Callable[[str], str]:
     """A file that is there, or nothing; a relative path counts from `folder`."""
 
     def parse(value: str) -> str:
-        place = (folder / Path(value).expanduser()).absolute()
-        if value and not place.is_file():
+        place = absolute(folder, value)
+        if value and not is_there(place.is_file):
             raise Problem(f"names no file. Example: {example}")
         return str(place) if value else ""
 
@@ -201,8 +217,8 @@ def folder(base: Path, example: str) -> Callable[[str], str]:
     """A folder that is there, or nothing; a relative path counts from `base`."""
 
     def parse(value: str) -> str:
-        place = (base / Path(value).expanduser()).absolute()
-        if value and not place.is_dir():
+        place = absolute(base, value)
+        if value and not is_there(place.is_dir):
             raise Problem(f"names no folder. Example: {example}")
         return str(place) if value else ""
 

@@ -75,9 +75,12 @@ def read_url(url: str) -> Remote:
     if "://" not in url:
         if "::" in url.split("/", 1)[0]:
             raise ValueError("the url names a transport of git that runs programs; use https, ssh, file or a path")
-        if _SCP_LIKE.fullmatch(url) and not Path(url).exists():
-            return Remote(url=url, kind="network")
-        return Remote(url=str(Path(url).expanduser().absolute()), kind="local")
+        try:
+            if _SCP_LIKE.fullmatch(url) and not Path(url).exists():
+                return Remote(url=url, kind="network")
+            return Remote(url=str(Path(url).expanduser().absolute()), kind="local")
+        except (OSError, RuntimeError) as error:
+            raise ValueError("the url is no path that can be read; write it whole") from error
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

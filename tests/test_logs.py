@@ -158,6 +158,20 @@ def test_what_is_no_credential_stays() -> None:
         assert logs.masked(text) == text
 
 
+def test_the_level_decides_what_is_logged_and_may_change_while_we_run(output: io.StringIO) -> None:
+    log = logs.get("test")
+    for level in ("error", "debug", "warning"):
+        logs.set_level(level)
+        for name in ("debug", "info", "warning", "error"):
+            getattr(log, name)("thing.happened", at=level)
+    said = [(line["at"], line["level"]) for line in map(json.loads, output.getvalue().splitlines())]
+    assert said == [
+        ("error", "error"),
+        *(("debug", name) for name in ("debug", "info", "warning", "error")),
+        *(("warning", name) for name in ("warning", "error")),
+    ]
+
+
 def test_short_words_are_not_taken_for_secrets(output: io.StringIO) -> None:
     logs.keep_secret(["", "abc"])
     logs.get("test").info("abcdef")

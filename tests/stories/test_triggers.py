@@ -195,6 +195,8 @@ async def test_why_tells_what_was_decided_and_a_dry_run_writes_nothing(make_stag
         decided = (await why(stage, issue)).stdout
         assert decided.splitlines()[0].startswith(f"{issue} “The parser drops the last line”: session {session}")
         assert "trigger “docs”" in decided
+        columns = {line[15:].partition("  ")[0]: line[:15].strip() for line in decided.splitlines()[1:]}
+        assert columns["session"] == "mode", "in columns, for people"
         dry = await why(stage, other, "--say", "it shows a crash", "--json")
         found = json.loads(dry.stdout)
         assert (found["dry_run"], found["choice"]["mode"], found["choice"]["template"]) == (True, "session", "bugfix")

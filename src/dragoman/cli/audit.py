@@ -61,8 +61,8 @@ def list_decisions(since: float | None, refused: bool, limit: int, as_json: bool
     for row in found:
         at = datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         person = plain(row.name or row.person or "-")[:20]
-        line = f"{row.n:>6}  {at}  {person:<20}  {plain(row.team)[:6]:<6}  {row.action:<8}  {row.verdict:<17}  {row.session}"
-        click.echo(plain(line))
+        team, session = plain(row.team)[:6], plain(row.session)
+        click.echo(f"{row.n:>6}  {at}  {person:<20}  {team:<6}  {row.action:<8}  {row.verdict:<17}  {session}")
 
 
 @command.command("verify")

@@ -77,7 +77,7 @@ def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
         click.echo(logs.masked(msgspec.json.encode(told).decode()))
         return
     for line in _lines(told):
-        click.echo(logs.masked(plain(line)))
+        click.echo(line)
 
 
 def _newest(tx: Tx, key: str) -> Session | None:
@@ -190,5 +190,9 @@ def _lines(told: Told) -> list[str]:
         else (f"{told.issue}: session {told.session}, {told.status}")
     )
     if not told.reasons:
-        return [head, "  Nothing is kept of how it was decided: it has not begun, or began with an older version."]
-    return [head, *(f"  {one.what:<12} {one.chosen or '-':<24} {one.because}" for one in told.reasons)]
+        return [
+            plain(head),
+            "  Nothing is kept of how it was decided: it has not begun, or began with an older version.",
+        ]
+    rows = ((plain(one.what), plain(one.chosen) or "-", plain(one.because)) for one in told.reasons)
+    return [plain(head), *(f"  {what:<12} {chosen:<24} {because}" for what, chosen, because in rows)]

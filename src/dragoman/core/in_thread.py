@@ -11,9 +11,9 @@ import re
 from msgspec.structs import replace
 
 from dragoman.core.activities import Choice
-from dragoman.core.asks import elicitation
+from dragoman.core.asks import choices, elicitation
 from dragoman.core.events import Event, Prompt, Prompted, QuestionAsked, SessionOpened
-from dragoman.core.session import Closed, Resting, Session, Working
+from dragoman.core.session import Choosing, Closed, Resting, Session, Working
 from dragoman.core.taking_up import ways_on
 
 _NUMBER = re.compile(r"\s*[#(]?(\d{1,2})[.):]?\s*")
@@ -34,6 +34,8 @@ def choices_of(session: Session) -> tuple[Choice, ...]:
     match session.phase:
         case Working(asks=(first, *_)) if first.shown:
             return elicitation(first).choices
+        case Choosing() as phase:
+            return choices(phase).choices
         case Resting(after="answered") | Closed(reason="answered"):
             return ways_on(session)
         case _:
@@ -41,16 +43,16 @@ def choices_of(session: Session) -> tuple[Choice, ...]:
 
 
 def _by_number(session: Session, prompt: Prompt) -> Prompt:
-    choices = choices_of(session)
+    offered = choices_of(session)
     if found := _NUMBER.fullmatch(prompt.text):
         numbers = [int(found[1])]
     elif _takes_several(session) and _NUMBERS.fullmatch(prompt.text):
         numbers = [int(number) for number in re.findall(r"\d+", prompt.text)]
     else:
         return prompt
-    if not all(1 <= number <= len(choices) for number in numbers):
+    if not all(1 <= number <= len(offered) for number in numbers):
         return prompt
-    return replace(prompt, text=", ".join(choices[number - 1].label for number in numbers))
+    return replace(prompt, text=", ".join(offered[number - 1].label for number in numbers))
 
 
 def _takes_several(session: Session) -> bool:

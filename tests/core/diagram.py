@@ -16,6 +16,7 @@ from dragoman.core.events import (
     Broke,
     CheckpointDue,
     CompletionRequested,
+    Delivered,
     Event,
     HeartbeatDue,
     IssueRead,
@@ -23,11 +24,13 @@ from dragoman.core.events import (
     PlaceInQueue,
     PlanDue,
     Prompted,
+    PullRequestClosed,
     QuestionAsked,
     ReactivationRequested,
     Receipt,
     RepositoriesSuggested,
     RequestRefused,
+    ReviewReceived,
     RunAborted,
     RunFailed,
     RunInterrupted,
@@ -52,6 +55,7 @@ from dragoman.core.events import (
     Withdrawn,
     WorkFound,
 )
+from dragoman.core.findings import Finding
 from dragoman.core.limits import Rules
 from dragoman.core.routing import Place, Routing
 from dragoman.core.session import Choosing, Session, Starting, Stopping, Working, live_turn, profile, status
@@ -60,6 +64,7 @@ from dragoman.ids import AgentThread, AskId, MessageId, PartId, run_id
 from tests.builders import HOST, ORGANIZATION, SESSION, a_prompt, an_issue
 from tests.core.histories import WHICH_COLOUR
 
+PULL_REQUEST = "https://github.com/acme/app/pull/1"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "design.md"
 OPENING = "<!-- state diagram: begin (python -m tests.core.diagram) -->"
 CLOSING = "<!-- state diagram: end -->"
@@ -133,6 +138,9 @@ def representatives(session: Session, now: float) -> list[Event]:
         Shipped(run=run, receipt=Receipt(repository="app", branch="b", base="main")),
         ShipFailed(run=run, reason="no"),
         ShipDue(run=run),
+        Delivered(pull_request=PULL_REQUEST),
+        ReviewReceived(pull_request=PULL_REQUEST, findings=(Finding(key="review:1", kind="review", author="rita"),)),
+        PullRequestClosed(pull_request=PULL_REQUEST, merged=True),
         TodosChanged(run=run, todos=(Todo(content="Fix", status="pending"),)),
         QuestionAsked(run=run, ask=ask, thread=thread, questions=(WHICH_COLOUR,)),
         AskGone(run=run, ask=ask),
@@ -191,6 +199,7 @@ def _kind(session: Session) -> tuple[object, ...]:
         turn is None and status(session),
         session.workspace is not None,
         profile(session),
+        session.review is not None and (bool(session.review.waiting), session.review.rounds, session.review.ended),
     )
 
 

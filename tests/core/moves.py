@@ -30,6 +30,7 @@ from dragoman.core.events import (
     PlanDue,
     Prompt,
     Prompted,
+    PullRequestClosed,
     Question,
     QuestionAsked,
     ReactivationRequested,
@@ -37,6 +38,7 @@ from dragoman.core.events import (
     Receipt,
     RepositoriesSuggested,
     RequestRefused,
+    ReviewReceived,
     RunAborted,
     RunFailed,
     RunInterrupted,
@@ -65,6 +67,7 @@ from dragoman.core.events import (
     Withdrawn,
     WorkFound,
 )
+from dragoman.core.findings import Finding
 from dragoman.core.session import live_turn
 from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId, run_id
 from dragoman.record import Record
@@ -208,6 +211,18 @@ delivery = st.one_of(
     st.builds(ShipFailed, run=runs, reason=st.just("It could not be read.")),
     st.builds(Delivered, pull_request=st.sampled_from(["", "https://example.org/pull/1"])),
 )
+findings = st.builds(
+    Finding,
+    key=st.sampled_from(["comment:1", "review:2", "check:3", "conflict:4"]),
+    kind=st.sampled_from(["review", "comment", "check", "conflict"]),
+    thread=st.sampled_from([0, 1]),
+)
+PULL_REQUEST = "https://example.org/pull/1"
+forge = st.one_of(
+    st.builds(Delivered, pull_request=st.just(PULL_REQUEST)),
+    st.builds(ReviewReceived, pull_request=st.just(PULL_REQUEST), findings=st.lists(findings, max_size=3).map(tuple)),
+    st.builds(PullRequestClosed, pull_request=st.just(PULL_REQUEST), merged=st.booleans()),
+)
 untimely = st.one_of(
     *(
         st.builds(kind, run=runs)
@@ -236,6 +251,7 @@ move = st.one_of(
     news,
     delivery,
     delivery,
+    forge,
     trouble,
     commands,
     untimely,

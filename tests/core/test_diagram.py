@@ -10,7 +10,7 @@ def test_the_diagram_in_the_design_is_the_machines() -> None:
 
 def test_the_walk_finds_the_main_road_and_no_way_round_it() -> None:
     found = arrows()
-    assert found["Resting", "Starting"] == {"SessionOpened", "Prompted"}
+    assert found["Resting", "Starting"] == {"SessionOpened", "Prompted", "ReviewReceived"}
     assert "RunStarted" in found["Starting", "Working"]
     assert "RunSettled" in found["Working", "Resting"]
     assert found["Working", "Stopping"] >= {"StopRequested", "Withdrawn", "RunStalled", "RunRetrying", "PatienceOver"}

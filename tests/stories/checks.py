@@ -63,6 +63,8 @@ def all_sessions(tx: Tx) -> list[Session]:
 def unfinished(tx: Tx) -> list[str]:
     """What waits to be done, timers and housekeeping aside; and sessions with a turn under way."""
     waiting = [f"{one.heads} {one.pool}" for one in read.backlog(tx) if one.pool not in ("timers", "system")]
+    looks = tx.execute("SELECT kind FROM effects WHERE kind LIKE 'look:%' AND done_at IS NULL").fetchall()
+    waiting += [f"a look at a pull request: {kind}" for (kind,) in looks]
     return waiting + [str(one.id) for one in all_sessions(tx) if live_turn(one) is not None]
 
 

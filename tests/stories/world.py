@@ -41,6 +41,7 @@ LOOK_S = 0.02
 TURNS_MOST = 50  # in a session of a story
 SERVE = "from dragoman.cli import main; main()"  # what the installed command does
 GITHUB_TOKEN = "canary-secret-github"
+GITHUB_HOOK = "canary-secret-github-hook"
 CANARY = "canary-secret"  # no secret of ours may be seen anywhere
 HARMLESS = ("conflict on insert of",)  # the second write of an activity is refused, and that is a success
 
@@ -343,6 +344,8 @@ class Stage:
             self.forge.add("acme/shop", self.upstream)
             url = self.forge.git_url("acme/shop")
             self._settings = {"GITHUB_TOKEN": GITHUB_TOKEN, "GITHUB_API_URL": self.forge.api_url, **self._settings}
+            self.forge.reviews.hook_url = f"http://127.0.0.1:{self._port}/webhooks/github"
+            self.forge.reviews.hook_secret = self._settings.get("GITHUB_WEBHOOK_SECRET", "")
         repository = _lines({"name": "acme/shop", "url": url, "default": True, **self.repository})
         (self.folder / "dragoman.toml").write_text(
             f"[[repositories]]\n{repository}\n[session]\n{_lines(self._rules)}\n[access]\n{self._access}\n{self._tables}\n",

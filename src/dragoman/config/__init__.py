@@ -230,6 +230,7 @@ def _read(sources: Sources) -> Settings:
         github_app_id=read(names.GITHUB_APP_ID),
         github_app_key_file=key_file,
         github_api_url=read(names.GITHUB_API_URL),
+        github_webhook_secrets=read(names.GITHUB_WEBHOOK_SECRET),
         repositories=file.repositories,
         rules=_rules(sources, file.rules),
         access=file.access,

@@ -196,6 +196,18 @@ GITHUB_APP_PRIVATE_KEY_FILE = Setting(
     example="/etc/dragoman/github-app.pem",
     fields=("github_app_key_file",),
 )
+GITHUB_WEBHOOK_SECRET = Setting(
+    name="GITHUB_WEBHOOK_SECRET",
+    group="GitHub",
+    about="Signing secret of the webhook at /webhooks/github; several, separated by commas, while rotating",
+    kind="secret",
+    parser=_always(values.secrets),
+    absent="open pull requests are looked at by the clock",
+    example="gh_wh_0123456789abcdef",
+    secret=True,
+    live=True,
+    fields=("github_webhook_secrets",),
+)
 GITHUB_API_URL = Setting(
     name="GITHUB_API_URL",
     group="GitHub",

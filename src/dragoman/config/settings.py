@@ -59,6 +59,7 @@ class Settings(Record):
     github_token           opens repositories and pull requests on GitHub; empty = none
     github_app_id, github_app_key_file  the same by a GitHub App; the file holds its private key
     github_api_url         base of GitHub's REST API
+    github_webhook_secrets accepted signing secrets; none = pull requests are looked at by the clock
     repositories           one of them is the default
     rules                  limits of a session's life
     access                 what the file says of who may do what; `policy` is all that is set of it
@@ -110,6 +111,7 @@ class Settings(Record):
     github_app_id: str
     github_app_key_file: str
     github_api_url: str
+    github_webhook_secrets: tuple[str, ...]
     repositories: tuple[Repository, ...]
     rules: Rules = Rules()
     access: Policy = Policy()
@@ -132,7 +134,7 @@ class Settings(Record):
     def secrets(self) -> tuple[str, ...]:
         """Every value that must not be seen."""
         tokens = (self.linear_access_token, self.linear_client_secret, *self.webhook_secrets, self.opencode_token)
-        tokens = (*tokens, self.github_token)
+        tokens = (*tokens, self.github_token, *self.github_webhook_secrets)
         urls = (self.projection_url, *(repository.url for repository in self.repositories))
         in_urls = (password for url in urls for password in credentials(url))
         return tuple(secret for secret in (*tokens, *in_urls) if secret)

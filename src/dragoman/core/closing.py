@@ -39,7 +39,7 @@ from dragoman.core.session import (
 from dragoman.core.turns import abort, give_up
 
 # What ends the work on an issue. A session that was only left alone, or completed by a program, keeps its files.
-CLEARS = frozenset({"issue_completed", "issue_canceled", "unassigned", "app_revoked"})
+CLEARS = frozenset({"issue_completed", "issue_canceled", "unassigned", "app_revoked", "merged"})
 
 
 def on_operator(draft: Draft, event: OperatorEvent) -> None:

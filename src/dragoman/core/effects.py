@@ -21,6 +21,7 @@ from dragoman.core.events import (
     ShipFailed,
     Todo,
 )
+from dragoman.core.findings import Reply
 from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId
 from dragoman.record import Record
 
@@ -221,6 +222,14 @@ class LinkWork(Record):
     issue: Issue | None
 
 
+class ReplyToReview(Record):
+    """Answer reviewers in their threads, each once: a reply that is there is not made again. In no lane."""
+
+    run: RunId
+    pull_request: str
+    replies: tuple[Reply, ...]
+
+
 class Remind(Record):
     """Tell the machine `event`, `after_s` seconds from now."""
 
@@ -249,6 +258,7 @@ Effect = (
     | SaveWork
     | ClearWorkspace
     | LinkWork
+    | ReplyToReview
     | Remind
 )
 
@@ -266,7 +276,7 @@ def lane_of(effect: Effect) -> Lane | None:
             return "agent"
         case InspectWork() | ShipWork() | SaveWork() | ClearWorkspace():
             return "desk"
-        case AbortRun() | ShipLater() | Remind():
+        case AbortRun() | ShipLater() | ReplyToReview() | Remind():
             return None
 
 
@@ -294,7 +304,16 @@ def when_parked(effect: Effect) -> RunEvent | None:
             return event
         case Post(run=run) if run is not None:
             return RunFailed(run=run, reason=wording.UNASKABLE)
-        case Post() | ShowPlan() | LabelIssue() | BeginIssue() | DisposeInstance() | ShipLater() | LinkWork():
+        case (
+            Post()
+            | ShowPlan()
+            | LabelIssue()
+            | BeginIssue()
+            | DisposeInstance()
+            | ShipLater()
+            | LinkWork()
+            | ReplyToReview()
+        ):
             return None
         case SaveWork() | ClearWorkspace():
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dragoman.core.context import LinearContext
+from dragoman.core.findings import Finding
 from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId, UserId
 from dragoman.record import Record
 
@@ -64,7 +65,9 @@ class Prompt(Record):
     sent_at   when it was written, seconds since the epoch
     context   Linear's promptContext: the issue, its comments and guidance as prose-XML; untrusted
     guidance  rules of the organization and team, nearest team first
-    kind      how it came
+    kind      how it came; "review": nobody wrote here, it came from the pull request
+    findings  what is to be solved on the pull request
+    round     which round of that it is, for "review"
     """
 
     text: str
@@ -73,7 +76,9 @@ class Prompt(Record):
     sent_at: float = 0.0
     context: str = ""
     guidance: tuple[str, ...] = ()
-    kind: Literal["mention", "delegation", "follow_up"] = "follow_up"
+    kind: Literal["mention", "delegation", "follow_up", "review"] = "follow_up"
+    findings: tuple[Finding, ...] = ()
+    round: int = 0
 
 
 class Todo(Record):
@@ -266,6 +271,25 @@ class Delivered(Record):
     """What could not be delivered at the end of its turn has been by now; `pull_request` is its URL, empty without."""
 
     pull_request: str
+
+
+# ── from the forge ───────────────────────────────────────────────────────
+class ReviewReceived(Record):
+    """What asks for work on a pull request as it stands: by people who may write there, and by its checks.
+
+    What was heard before is among it; the machine knows it by its key.
+    """
+
+    pull_request: str
+    findings: tuple[Finding, ...]
+
+
+class PullRequestClosed(Record):
+    """The pull request is closed, merged or not; `by` is who merged it, empty when unknown."""
+
+    pull_request: str
+    merged: bool
+    by: str = ""
 
 
 class IssueRead(Record):
@@ -606,6 +630,7 @@ class RunSettled(Record):
 
 LinearEvent = SessionOpened | Prompted | StopRequested | RequestRefused | Withdrawn
 OperatorEvent = SessionExpired | CompletionRequested | ReactivationRequested | StatusRequested | MessageAdded
+ForgeEvent = ReviewReceived | PullRequestClosed
 LibraryEvent = SessionMade | ThreadLinked | ErrorCounted
 AskRaised = PermissionAsked | QuestionAsked
 AgentEvent = (
@@ -645,4 +670,4 @@ RuntimeEvent = (
     | ShipDue
 )
 RunEvent = AgentEvent | RuntimeEvent
-Event = LinearEvent | OperatorEvent | LibraryEvent | AgentEvent | RuntimeEvent | Delivered
+Event = LinearEvent | OperatorEvent | LibraryEvent | ForgeEvent | AgentEvent | RuntimeEvent | Delivered

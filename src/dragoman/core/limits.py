@@ -29,6 +29,9 @@ class Rules(Record):
     ship_s          how long the end of a turn may take to commit, push, verify and open a pull request; then people get
                     their answer without waiting for it
     checkpoint_s    how often the workspace of a live turn is saved, beside the end of each turn
+    max_fix_rounds  turns that reviews, red checks and conflicts may begin before a person has to write
+    review_poll_s   how often an open pull request is looked at without webhooks; less often while nothing happens
+    review_settle_s  how long to wait after the first news of a pull request, so that one review is one prompt
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
@@ -51,6 +54,9 @@ class Rules(Record):
     retry_s: float = 180.0
     ship_s: float = 1_200.0
     checkpoint_s: float = 300.0
+    max_fix_rounds: int = 3
+    review_poll_s: float = 60.0
+    review_settle_s: float = 20.0
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365

@@ -8,6 +8,7 @@ from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
 from dragoman.core.events import Answered, AskRaised, Issue, Person, Prompt, Todo
+from dragoman.core.findings import Finding
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.routing import Decision
 from dragoman.ids import AgentThread, HostId, MessageId, OrganizationId, RunId, SessionId
@@ -57,6 +58,8 @@ class Turn(Record):
     worked     a tool was used that may have changed the workspace
     kept       the agent's last words while it commits what it had left: no later word replaces them
     settled    the asks that people answered in it
+    review     what of the pull request it takes up, without the words; `commits` what it brought there ("1a2b3c4 …"),
+               `unpushed` whether something of it could not be brought
     """
 
     run: RunId
@@ -81,6 +84,27 @@ class Turn(Record):
     worked: bool = False
     kept: Answered | None = None
     settled: tuple[Settled, ...] = ()
+    review: tuple[Finding, ...] = ()
+    commits: tuple[str, ...] = ()
+    unpushed: bool = False
+
+
+class Review(Record):
+    """What happens on the session's pull request.
+
+    known     keys of what was heard, the newest ones
+    waiting   heard and not given to the agent yet, oldest first
+    rounds    turns that were begun for it since a person last wrote
+    told      people have read that we do not go on by ourselves
+    ended     it was closed, and the session has still to hear of it; `ended_by` who merged it
+    """
+
+    known: tuple[str, ...] = ()
+    waiting: tuple[Finding, ...] = ()
+    rounds: int = 0
+    told: bool = False
+    ended: Literal["", "merged", "closed"] = ""
+    ended_by: str = ""
 
 
 class OpenAsk(Record):
@@ -183,7 +207,7 @@ class Closed(Record):
     """The session is over; a new prompt opens it again, with all its context.
 
     reason  unassigned, issue_completed, issue_canceled or app_revoked: withdrawn; requested: by command; timeout;
-            answered: a simple answer was given; refused: before it began
+            answered: a simple answer was given; refused: before it began; merged: its pull request was
     """
 
     reason: str
@@ -213,6 +237,7 @@ class Session(Record):
     repository  name of the one that it is worked in; empty until the first run, and in sessions older than this field
     chosen      the repository that people chose; later sessions of the issue go there, too
     pull_request  URL of the one that holds its work; empty before there is one
+    review      what happens there; None before there is one, and when it is closed
     """
 
     id: SessionId
@@ -244,6 +269,7 @@ class Session(Record):
     repository: str = ""
     chosen: str = ""
     pull_request: str = ""
+    review: Review | None = None
 
 
 class Message(Record):

@@ -31,7 +31,7 @@ from dragoman.core.events import (
     WorkFound,
 )
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import Shipping, Working
+from dragoman.core.session import Review, Shipping, Working
 from dragoman.core.turns import on_heartbeat, settle
 from dragoman.ids import message_id, part_id
 
@@ -74,6 +74,9 @@ def on_shipping(draft: Draft, phase: Shipping, event: RunEvent) -> None:
                 link_work(draft, shipped.pull_request)
             if shipped.later:
                 draft.do(ShipLater(run=event.run, words=answer.text))
+            draft.turn_with(
+                commits=shipped.commits if shipped.pushed else (), unpushed=bool(shipped.commits) and not shipped.pushed
+            )
             used_s = draft.now - phase.turn.begun_at if phase.turn.begun_at else 0.0
             finish(draft, phase, receipt.told(shipped, phase.turn, answer, used_s))
         case ShipFailed(reason=reason):
@@ -106,9 +109,13 @@ def finish(draft: Draft, phase: Shipping, told: str) -> None:
 
 
 def link_work(draft: Draft, url: str) -> None:
-    """Show a pull request on the session and the issue, once."""
-    if url and url != draft.session.pull_request:
-        draft.change(pull_request=url)
+    """Show a pull request on the session and the issue, once, and look after it from now on."""
+    if not url:
+        return
+    known = url == draft.session.pull_request
+    if not known or draft.session.review is None:
+        draft.change(pull_request=url, review=Review())
+    if not known:
         draft.do(LinkWork(url=url, issue=draft.session.issue))
 
 

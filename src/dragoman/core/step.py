@@ -1,4 +1,4 @@
-"""THE machine: every transition of a session is decided by `step`, in six files of one thought each.
+"""THE machine: every transition of a session is decided by `step`, in nine files of one thought each.
 
     step.py        what people do: they open, write, stop, withdraw
     closing.py     how a session is over, and is reopened: by withdrawal, command or time
@@ -7,6 +7,7 @@
     running.py     news of the run under way
     shipping.py    the agent is done: its work is looked at and delivered, then people read the answer
     placing.py     in which repository: decided, or asked of people
+    review.py      what comes from the pull request: rounds of work, and the end when it is merged
     answering.py   what OpenCode asks of people
     refusing.py    what people may not do: decided before, told here
 
@@ -54,8 +55,10 @@ from dragoman.core.events import (
     MessageAdded,
     Prompt,
     Prompted,
+    PullRequestClosed,
     ReactivationRequested,
     RequestRefused,
+    ReviewReceived,
     SessionExpired,
     SessionMade,
     SessionOpened,
@@ -66,6 +69,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.limits import Rules
 from dragoman.core.refusing import on_refused
+from dragoman.core.review import on_forge, take_up_review
 from dragoman.core.running import on_run
 from dragoman.core.session import (
     Choosing,
@@ -126,10 +130,13 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             on_library(draft, event)
         case Delivered(pull_request=url):
             link_work(draft, url)
+        case ReviewReceived() | PullRequestClosed():
+            on_forge(draft, event)
         case _:
             turn = live_turn(session)
             if turn is not None and turn.run == event.run:
                 on_run(draft, event)
+    take_up_review(draft, session)
     keep_time(draft, session)
     clear_up(draft, session)
     return draft.step()

@@ -17,7 +17,7 @@ from dragoman.core import wording
 from dragoman.core.activities import Choice as Option
 from dragoman.core.activities import Final, Offer, Response
 from dragoman.core.asks import normalised
-from dragoman.core.choosing import Choice, Facts, Mode, Reason
+from dragoman.core.choosing import Choice, Facts, Mode, Reason, Way
 from dragoman.core.draft import Draft
 from dragoman.core.events import Issue, Prompt
 from dragoman.core.routing import Decision, Place, settle_in
@@ -25,6 +25,7 @@ from dragoman.core.session import Choosing, Session, Starting, profile
 from dragoman.core.tags import of_words
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.triggers import asks_for_guide, choose
+from dragoman.core.wording_review import begins
 
 _APPROVALS = {"build it", "build", "approve", "approved", "yes", "y", "ok", "okay", "go", "go ahead", "do it", "lgtm"}
 _REFUSALS = {"drop it", "drop", "reject", "rejected", "no", "n", "cancel", "forget it"}
@@ -52,6 +53,8 @@ def answered_at_once(draft: Draft, prompt: Prompt) -> str:
 def first_words(draft: Draft, prompt: Prompt) -> tuple[str, Mode | Literal[""]]:
     """What people read first, before anything slow is touched, and what it tells them; see Starting.announced."""
     session = draft.session
+    if prompt.kind == "review":
+        return begins(prompt.findings, prompt.round, draft.rules.max_fix_rounds), "session"
     if is_undecided(draft):
         open_ = draft.rules.sessions and draft.rules.handling.needs_issue and session.issue is not None
         if open_ and prompt.kind != "delegation":
@@ -150,7 +153,7 @@ def ways_on(session: Session) -> tuple[Option, ...]:
 def facts_of(session: Session, prompt: Prompt) -> Facts:
     """What is known of a request in a session."""
     if session.issue is None:
-        return Facts(words=prompt.text, on=prompt.kind, creator=prompt.author)
+        return Facts(words=prompt.text, on=_way(prompt), creator=prompt.author)
     return facts_of_issue(session.issue, prompt, read=session.issue_read)
 
 
@@ -158,7 +161,7 @@ def facts_of_issue(issue: Issue, prompt: Prompt, *, read: bool) -> Facts:
     """What is known of a request on an issue. `read`: from Linear, with all that only Linear tells."""
     return Facts(
         words=prompt.text,
-        on=prompt.kind,
+        on=_way(prompt),
         creator=prompt.author,
         issue_key=issue.key,
         issue_title=issue.title,
@@ -172,6 +175,10 @@ def facts_of_issue(issue: Issue, prompt: Prompt, *, read: bool) -> Facts:
         labels=issue.labels,
         known_issue=read,
     )
+
+
+def _way(prompt: Prompt) -> Way:
+    return "follow_up" if prompt.kind == "review" else prompt.kind
 
 
 def _choose(draft: Draft, prompt: Prompt, place: Place | None = None) -> Choice:

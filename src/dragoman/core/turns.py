@@ -22,6 +22,7 @@ from dragoman.core.effects import (
 from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue, Suggestion
 from dragoman.core.limits import NEARLY
 from dragoman.core.placing import TRIES, chosen_by, find_place, not_understood
+from dragoman.core.replying import reply_to_review
 from dragoman.core.session import (
     Choosing,
     Closed,
@@ -51,10 +52,12 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
         remember_prompt(draft, prompt)
         refuse(draft, answer)
         return
+    prompt = with_what_waits(draft, prompt)
     first, announced = first_words(draft, prompt)
     number = session.turns + 1
     run = run_id(session.id, number)
-    turn = Turn(run=run, number=number, begun_at=draft.now)
+    findings = tuple(replace(one, text="") for one in prompt.findings)
+    turn = Turn(run=run, number=number, begun_at=draft.now, review=findings)
     starting = Starting(turn=turn, prompt=prompt, announced=announced)
     draft.change(turns=number, phase=starting)
     draft.post(BEGIN, Thought(body=first))
@@ -64,6 +67,15 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
     else:
         start_run(draft, starting, prompt)
     draft.remind(HeartbeatDue(run=run), draft.rules.heartbeat_s)
+
+
+def with_what_waits(draft: Draft, prompt: Prompt) -> Prompt:
+    """A person writes: rounds on the pull request are counted anew, and what is not solved there goes along."""
+    review = draft.session.review
+    if review is None or prompt.kind == "review":
+        return prompt
+    draft.change(review=replace(review, rounds=0, told=False, waiting=()))
+    return replace(prompt, findings=review.waiting)
 
 
 def start_run(
@@ -202,6 +214,8 @@ def settle(
     closed = closed_plan(turn.plan)
     if draft.rules.streaming and (turn.plan_due or closed != turn.plan):
         draft.do(ShowPlan(items=closed))
+    if after == "answered" and answer is not None and turn.review:
+        reply_to_review(draft, answer)
     draft.close(turn.number, replace(final, body=bounded(final.body, BODY_MOST)), answer)
     failures = draft.session.failures + 1 if after == "failed" else 0
     draft.change(failures=failures, phase=Resting(after=after))

@@ -19,6 +19,7 @@ from dragoman.core.effects import (
     Post,
     ReadIssue,
     Remind,
+    ReplyToReview,
     ResumeRun,
     SaveWork,
     ShipLater,
@@ -61,7 +62,7 @@ def pool_of(effect: Effect) -> Pool:
             return "agent"
         case InspectWork():
             return "desk"
-        case ShipWork() | ShipLater() | SaveWork() | ClearWorkspace():
+        case ShipWork() | ShipLater() | ReplyToReview() | SaveWork() | ClearWorkspace():
             return "ship"  # minutes of verifying; a turn that changed nothing must not wait behind it
         case AbortRun():
             return "abort"

@@ -240,6 +240,23 @@ def concerned_by_issue(tx: Tx, issue: IssueId, newest: int = 20) -> list[Session
     return [SessionId(id_) for (id_,) in rows]
 
 
+def watched_pull_requests(tx: Tx) -> list[tuple[SessionId, str]]:
+    """The sessions that wait for news of a pull request, and its URL."""
+    return [(SessionId(id_), url) for id_, url in tx.execute(_SQL["watched"]).fetchall()]
+
+
+def watching(tx: Tx, repository: str, number: int | None = None) -> list[SessionId]:
+    """The sessions that wait for news of a pull request, or of any of a repository.
+
+    repository  its page, "https://github.com/owner/repo"
+    """
+    if number is None:
+        rows = tx.execute(_SQL["watching_any"], (f"{repository}/pull/", f"{repository}/pull/"))
+    else:
+        rows = tx.execute(_SQL["watching"], (f"{repository}/pull/{number}",))
+    return [SessionId(id_) for (id_,) in rows.fetchall()]
+
+
 def count_sessions(tx: Tx, issue: IssueId, since: float) -> int:
     """How many sessions of `issue` were opened since then; one that is being opened in this turn is not among them."""
     return int(tx.execute(_SQL["count_sessions"], (issue, since)).fetchone()[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dragoman.core.events import Event, RequestRefused, SessionExpired
+from dragoman.core.review import watched
 from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
@@ -127,7 +128,7 @@ def _turn(
     gather: Gather | None,
     turn_of: StepFunction,
 ) -> Outcome:
-    if keys and _was_seen(tx, keys):
+    if keys and was_seen(tx, keys):
         return Outcome(duplicate=True)
     before = load(tx, session_id)
     if before is not None:
@@ -176,7 +177,8 @@ def load(tx: Tx, session_id: SessionId) -> Session | None:
     return None if row is None else tx.cache.decode(session_id, row[0])
 
 
-def _was_seen(tx: Tx, keys: Sequence[str]) -> bool:
+def was_seen(tx: Tx, keys: Sequence[str]) -> bool:
+    """Whether one of the keys was heard before; from now on all of them were."""
     distinct = dict.fromkeys(keys)
     return tx.executemany(_REMEMBER, [(key, tx.now) for key in distinct]).rowcount < len(distinct)
 
@@ -212,4 +214,5 @@ def _searched(session: Session) -> tuple[Value, ...]:
         type(session.phase).__name__,
         int(live_turn(session) is not None),
         session.expires_at or None,
+        watched(session) or None,
     )

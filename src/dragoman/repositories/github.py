@@ -21,6 +21,8 @@ API_URL: Final = "https://api.github.com"
 DEADLINE_S: Final = 20.0
 BEGIN: Final = "<!-- dragoman: begin -->"
 END: Final = "<!-- dragoman: end -->"
+PAGE: Final = 100  # rows; the most that GitHub gives
+MOST_PAGES: Final = 10
 _REPLY_LIMIT: Final = 8 * 1024 * 1024
 _LONGEST_WAIT_S: Final = 3_600.0
 
@@ -44,6 +46,10 @@ class _Wire(msgspec.Struct):
 class _Complaint(msgspec.Struct):
     message: str = ""
     errors: list[Any] = []
+
+
+# What was read, by path: what GitHub calls it, and the reply. Read again it costs nothing unless it has changed.
+Kept = dict[str, tuple[str, bytes]]
 
 
 class GitHub:
@@ -93,6 +99,50 @@ class GitHub:
             return known
         return _read(await self._ask("PATCH", f"/pulls/{known.number}", _Wire, body={"body": body}))
 
+    # ── for what happens on a pull request ───────────────────────────────
+    async def read(self, path: str, shape: type[Any], *, kept: Kept | None = None) -> Any:
+        """What is at a path below the repository.
+
+        kept    what was read before; filled
+        Raises  ForgeError
+        """
+        etag, before = (kept or {}).get(path, ("", b""))
+        status, headers, reply = await ask(
+            "GET", self._repository + path, f"Bearer {await self._token()}", etag=etag
+        )  # fmt: skip
+        if status == 304:
+            return read_reply(before, shape)
+        if status >= 300:
+            raise refusal(status, headers, reply)
+        if kept is not None and (named := headers.get("etag")):
+            kept[path] = (named, reply)
+        return read_reply(reply, shape)
+
+    async def read_all(self, path: str, row: type[Any], *, kept: Kept | None = None) -> list[Any]:
+        """All rows of a list, page by page, the first MOST_PAGES. Raises ForgeError."""
+        rows: list[Any] = []
+        for page in range(1, MOST_PAGES + 1):
+            found = await self.read(f"{path}?per_page={PAGE}&page={page}", list[row], kept=kept)  # type: ignore[valid-type]
+            rows += found
+            if len(found) < PAGE:
+                break
+        return rows
+
+    async def write(self, path: str, body: object) -> None:
+        """Make something below the repository. Raises ForgeError."""
+        await self._ask("POST", path, msgspec.Raw, body=body)
+
+    async def log_of(self, job: int, most: int) -> str:
+        """The end of the log of a job of GitHub Actions, at most so many bytes. Raises ForgeError.
+
+        GitHub answers with an address of one minute; our token does not go along there.
+        """
+        path = f"{self._repository}/actions/jobs/{job}/logs"
+        status, headers, reply = await ask("GET", path, f"Bearer {await self._token()}")
+        if status not in {302, 307} or not (place := headers.get("location")):
+            raise refusal(status, headers, reply)
+        return await _end_of(place, most, secure=path.startswith("https:"))
+
     async def _ask(
         self,
         method: str,
@@ -111,7 +161,13 @@ class GitHub:
 
 
 async def ask(
-    method: str, url: str, authorization: str, *, params: Mapping[str, str] | None = None, body: object = None
+    method: str,
+    url: str,
+    authorization: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    body: object = None,
+    etag: str = "",
 ) -> tuple[int, Mapping[str, str], bytes]:
     """One request, with a deadline. Raises ForgeError of kind "away"."""
     headers = {
@@ -120,6 +176,8 @@ async def ask(
         "User-Agent": "dragoman",
         "Authorization": authorization,
     }
+    if etag:
+        headers["If-None-Match"] = etag
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     try:
         async with (
@@ -135,6 +193,27 @@ async def ask(
             return reply.status, reply.headers, bytes(whole)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise ForgeError(f"GitHub did not answer ({type(error).__name__})", "away", retryable=True) from None
+
+
+async def _end_of(url: str, most: int, *, secure: bool) -> str:
+    """The last bytes of a text elsewhere, as far as it comes within the deadline. Raises ForgeError."""
+    if secure and not url.startswith("https://"):
+        raise ForgeError("GitHub sent us to an address without encryption", "other")
+    end = bytearray()
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=True) as client,
+            client.get(url, allow_redirects=False) as reply,
+        ):
+            if reply.status != 200:
+                raise ForgeError(f"the log was answered with {reply.status}", "other")
+            async for chunk in reply.content.iter_any():
+                end += chunk
+                del end[:-most]
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise ForgeError(f"the log did not come ({type(error).__name__})", "away", retryable=True) from None
+    return end.decode("utf-8", "replace")
 
 
 def read_reply(reply: bytes, shape: type[Any]) -> Any:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dragoman.record import Record
@@ -105,6 +105,25 @@ def folder(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def write_beside(path: Path, folder_name: str, name: str, data: bytes) -> None:
+    """Put a file into a folder of a workspace, made if it is missing; whatever bore that name before gives way.
+
+    Raises  OSError, also when the folder is a link
+    """
+    with folder(path) as root:
+        with suppress(FileExistsError):
+            os.mkdir(folder_name, 0o700, dir_fd=root)
+        within = os.open(folder_name, _FOLDER, dir_fd=root)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=within)
+            made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=within)
+            with os.fdopen(made, "wb") as file:
+                file.write(data)
+        finally:
+            os.close(within)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,6 +173,31 @@ class TrustedRepository:
             "rev-list", "--max-count=1", earlier, f"^{later}", cwd=self.path, deadline_s=deadline_s
         )  # fmt: skip
         return not base.strip()
+
+    async def bundle(self, branches: Sequence[str], without: Sequence[str], *, deadline_s: float = 60.0) -> bytes:
+        """The remote's branches as of the last refresh, as a bundle that git fetches from; without what is known there.
+
+        branches  those that are not there are left out
+        without   commits that whoever reads it has already
+        Returns   nothing when there is nothing new. Raises GitError
+        """
+        tips = {branch: await self.branch_tip(branch) for branch in branches}
+        known = [commit for commit in without if await self.resolve(commit)]
+        there = [_ORIGIN + branch for branch, tip in tips.items() if tip is not None]
+        if not there:
+            return b""
+        shown = await git(
+            "rev-list", "--max-count=1", *there, "--not", *known, cwd=self.path, deadline_s=deadline_s
+        )  # fmt: skip
+        if not shown.strip():
+            return b""
+        with tempfile.TemporaryDirectory(prefix="bundle-", dir=self.root) as folder:
+            made = Path(folder) / "bundle"
+            await git(
+                "bundle", "create", "--quiet", str(made), *there, "--not", *known,
+                cwd=self.path, deadline_s=deadline_s,
+            )  # fmt: skip
+            return await asyncio.to_thread(made.read_bytes)
 
     async def _environment(self) -> dict[str, str]:
         """What git needs to speak to the remote; the token among it, when the forge gives one."""

@@ -17,15 +17,24 @@ from dragoman.ids import SessionId
 from dragoman.ledger import read
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, repository_of
-from dragoman.repositories.naming import branch_name, is_branch_name, session_ref, short_hash, workspace_path
+from dragoman.repositories.naming import (
+    branch_name,
+    is_branch_name,
+    pushed_ref,
+    session_ref,
+    short_hash,
+    workspace_path,
+)
 from dragoman.repositories.preparing import Preparation
+from dragoman.repositories.reading import write_beside
 from dragoman.repositories.removal import collect, erase_workspace
 from dragoman.repositories.rescue import Removed, checkpoint, remove_workspace, restore_workspace, saved_refs
 from dragoman.repositories.trusted import Token, TrustedRepository
-from dragoman.repositories.workspaces import ensure_workspace, save_branch, standing_workspaces
+from dragoman.repositories.workspaces import ensure_workspace, recorded_base, save_branch, standing_workspaces
 
 FETCH_S = 120.0
 ANSWER_BRANCH = "dragoman/answer"  # of a checkout that is thrown away; it never leaves it
+OWN_FOLDER, BUNDLE = ".dragoman", "upstream.bundle"  # in a workspace; never part of a change
 MADE_ANEW = (
     "it was removed since your last message and made anew from the repository. What you had changed or committed there "
     "may be missing: look before you build on it, and say so in your answer."
@@ -192,6 +201,28 @@ class Desk:
         name = short_hash(_of_answer(session.id))
         if place.parent.parent == self._workspaces_dir.absolute() and place.name.endswith(f"-{name}"):
             await asyncio.to_thread(_remove, place)
+
+    async def bring_upstream(self, session: Session, place: Workspace) -> str:
+        """Lay what the remote's base and branch hold now into the workspace; how the agent takes it up, or "".
+
+        It has no credentials and no address of the remote, and no git of ours runs in its files. So it gets a file.
+        """
+        trusted = self.trusted(session)
+        note = (await trusted.refresh(FETCH_S)).note
+        own = bool(place.base) and await trusted.branch_tip(place.base) is not None
+        base = place.base if own else trusted.default_branch()
+        start = recorded_base(trusted, session.id)
+        known = [one for one in (start, session_ref(session.id), pushed_ref(session.id)) if one]
+        data = await trusted.bundle((base, place.branch), known)
+        if not data:
+            return note or ""
+        await asyncio.to_thread(write_beside, Path(place.directory), OWN_FOLDER, BUNDLE, data)
+        path = f"{OWN_FOLDER}/{BUNDLE}"
+        return (
+            f"the newest commits of the remote are in {path}. `git fetch {path} '+refs/remotes/origin/*:refs/remotes/"
+            f"origin/*'` brings them; then `origin/{base}` is the base as it is now. If `origin/{place.branch}` exists "
+            f"and holds commits that `{place.branch}` has not, somebody added them: merge them first."
+        )
 
     def trusted(self, session: Session) -> TrustedRepository:
         """Our copy of the repository that a session works in."""

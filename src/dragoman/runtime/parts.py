@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from dragoman.config import Settings
-from dragoman.core.effects import ClearWorkspace, SaveWork
+from dragoman.core.effects import ClearWorkspace, ReplyToReview, SaveWork
 from dragoman.core.events import Event
 from dragoman.errors import Refusal
 from dragoman.ledger.effects import Claimed
@@ -79,12 +79,17 @@ def forge(settings: Settings) -> Forge:
     return Forge(api_url)
 
 
-def by_kind(ship: Perform, keep: Callable[[Claimed], Awaitable[None]]) -> Perform:
-    """What takes long about work: bringing it to the forge, and keeping it here."""
+def by_kind(
+    ship: Perform, keep: Callable[[Claimed], Awaitable[None]], reply: Callable[[ReplyToReview], Awaitable[None]]
+) -> Perform:
+    """What takes long about work: bringing it to the forge, speaking there to reviewers, and keeping it here."""
 
     async def perform(claimed: Claimed) -> Event | None:
         if isinstance(claimed.effect, SaveWork | ClearWorkspace):
             await keep(claimed)
+            return None
+        if isinstance(claimed.effect, ReplyToReview):
+            await reply(claimed.effect)
             return None
         return await ship(claimed)
 

@@ -35,6 +35,7 @@ from dragoman.runtime.performers.forgetting import Forgetting
 from dragoman.runtime.performers.housekeeping import Housekeeping
 from dragoman.runtime.performers.keeping import Keeping
 from dragoman.runtime.performers.people import People
+from dragoman.runtime.performers.reviews import POLL, Reviews
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.start_gate import StartGate
 from dragoman.runtime.stopwatch import Stopwatch
@@ -55,7 +56,7 @@ _SIZES: dict[Pool, int] = {
     "desk": 8,
     "ship": 4,
     "timers": 8,
-    "system": 1,
+    "system": 4,
 }
 PERSISTENCE_OFF = (
     "ENABLE_SESSION_PERSISTENCE=false: sessions are kept in memory alone, and everything is forgotten when this process "
@@ -161,7 +162,8 @@ class Service:
         )
         self._start_gate = StartGate(self.engine, self.agent_host, settings.max_concurrent_sessions)
         forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
-        housekeeping = Housekeeping(self.engine, forgetting, self.keeping, lambda: self.settings)
+        reviews = Reviews(self.engine, self.desk, forge, hooks=lambda: bool(self.settings.github_webhook_secrets))
+        housekeeping = Housekeeping(self.engine, forgetting, self.keeping, reviews, lambda: self.settings)
         delivery = Delivery(self.engine, self.desk, forge, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,
@@ -169,7 +171,7 @@ class Service:
             "agent": self._agent.perform,
             "abort": self._agent.perform,
             "desk": delivery.perform,
-            "ship": parts.by_kind(delivery.perform, self.keeping.perform),
+            "ship": parts.by_kind(delivery.perform, self.keeping.perform, reviews.perform),
             "timers": self._timer,
             "system": housekeeping.perform,
         }
@@ -288,6 +290,7 @@ class Service:
         try:
             await self.ledger.turn(effects.release_host, self.host)
             await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=cleanup_s)
+            await self.ledger.turn(effects.insert_job, pools.Job(name=POLL), after_s=self.settings.rules.review_poll_s)
             self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
         except BaseException:
             await self.ledger.close()

@@ -20,10 +20,10 @@ import msgspec
 
 from dragoman.sim.asgi import Receive, Scope, Send, header, read_body, send_json, send_whole, start
 from dragoman.sim.forge_faults import Cut, Hold, Orders
+from dragoman.sim.forge_repository import GIT_S, Json, Refused, Repository
+from dragoman.sim.forge_reviews import Reviewing, etag_of
 
 PREFIX: Final = "/forge/"
-DOCUMENTATION: Final = "https://docs.github.com/rest"
-_GIT_S: Final = 60
 _HOOK: Final = """#!/bin/sh
 # GitHub's words for a branch that a rule protects.
 while read old new ref; do
@@ -33,53 +33,6 @@ while read old new ref; do
     fi
 done
 """
-
-Json = dict[str, Any]
-
-
-class Refused(Exception):
-    """An answer that is no success."""
-
-    def __init__(self, status: int, message: str, errors: list[Json] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        body: Json = {"message": message, "documentation_url": DOCUMENTATION, "status": str(status)}
-        self.body = body | ({"errors": errors} if errors else {})
-
-
-class Repository:
-    """A bare repository in `folder` and its pull requests, oldest first."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-        self.pulls: list[Json] = []
-
-    def git(self, *args: str) -> str:
-        """What git says in it. Raises subprocess.CalledProcessError."""
-        command = ["git", "-c", "safe.directory=*", "-C", str(self.folder), *args]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=_GIT_S).stdout.strip()
-
-    def tip(self, branch: str) -> str | None:
-        """The commit of a branch."""
-        try:
-            return self.git("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
-        except subprocess.CalledProcessError:
-            return None
-
-    def branches(self) -> dict[str, str]:
-        """Commits by branch."""
-        rows = self.git("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads").splitlines()
-        return {name: commit for name, _, commit in (row.partition(" ") for row in rows)}
-
-    def protect(self, branch: str) -> None:
-        """Let nobody push to a branch."""
-        with (self.folder / "protected").open("a", encoding="utf-8") as rules:
-            rules.write(f"refs/heads/{branch}\n")
-
-    def open_pulls(self) -> list[Json]:
-        """Those that are neither merged nor closed."""
-        return [pull for pull in self.pulls if pull["state"] == "open"]
 
 
 class Forge:
@@ -95,6 +48,7 @@ class Forge:
         self.tokens = dict(tokens)
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []  # labels, oldest first
+        self.unchanged = 0  # how often a reply was known already
         self.seen: list[str] = []  # Authorization headers
         self.apps: dict[str, str] = {}  # id → the right of its installation's tokens
         self.granted_until = "2099-01-01T00:00:00Z"  # of what apps get
@@ -102,6 +56,7 @@ class Forge:
         self._folder = folder
         self._changed = changed
         self.orders = Orders(changed)
+        self.reviews = Reviewing()
 
     # ── what tests tell it ───────────────────────────────────────────────
     @property
@@ -118,7 +73,7 @@ class Forge:
         folder = self._folder / f"{name}.git"
         folder.parent.mkdir(parents=True, exist_ok=True)
         command = ["git", "-c", "safe.directory=*", "clone", "--quiet", "--bare", "--", str(source), str(folder)]
-        subprocess.run(command, check=True, capture_output=True, timeout=_GIT_S)
+        subprocess.run(command, check=True, capture_output=True, timeout=GIT_S)
         made = self.repositories[name] = Repository(name, folder)
         made.git("config", "http.receivepack", "true")
         hook = folder / "hooks" / "pre-receive"
@@ -162,7 +117,9 @@ class Forge:
         path = unquote(scope["path"]).removeprefix(PREFIX)
         if authorization := header(scope, b"authorization"):
             self.seen.append(authorization)
-        if path.startswith("git/"):
+        if path.startswith("logs/"):
+            await self._log(path.split("/"), send, scope)
+        elif path.startswith("git/"):
             await self._git(scope, path.removeprefix("git"), receive, send)
         else:
             await self._rest(scope, path.removeprefix("api").strip("/").split("/"), receive, send)
@@ -171,6 +128,11 @@ class Forge:
         body = await read_body(receive)
         asked: Json = msgspec.json.decode(body) if body else {}
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        if path[:1] == ["repos"] and path[3:5] == ["actions", "jobs"]:
+            self.requests.append("log")
+            place = f"{self.url}{PREFIX}logs/{path[5]}"
+            await send_whole(send, 302 if self._right(scope) == "write" else 403, b"", (("location", place),))
+            return
         label, answer = self._route(scope["method"], path)
         self.requests.append(label)
         told = await self.orders.before(label)
@@ -181,10 +143,27 @@ class Forge:
                 status, reply = refused.status, refused.body
             self._changed()
             await self.orders.after(label)
-            await send_json(send, status, reply)
+            await self._send(scope, send, status, reply)
         else:
             status, message, headers = told
             await send_json(send, status, Refused(status, message).body, headers.items())
+
+    async def _send(self, scope: Scope, send: Send, status: int, reply: Any) -> None:
+        """An answer, or that it is the one which is known already."""
+        body = msgspec.json.encode(reply)
+        etag = etag_of(body)
+        if status == 200 and header(scope, b"if-none-match") == etag:
+            self.unchanged += 1
+            await send_whole(send, 304, b"", (("etag", etag),))
+            return
+        await send_whole(send, status, body, (("content-type", "application/json"), ("etag", etag)))
+
+    async def _log(self, path: list[str], send: Send, scope: Scope) -> None:
+        """A log lies elsewhere: the address of one minute, then the text, without our token."""
+        log = self.reviews.log_of(path[-1])
+        self.reviews.log_headers.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
+        body = (log or "").encode()
+        await send_whole(send, 200 if log is not None else 404, body, (("content-type", "text/plain"),))
 
     def _route(
         self, method: str, path: list[str]
@@ -201,6 +180,10 @@ class Forge:
             case ("POST", ["app", "installations", number, "access_tokens"]):
                 return "access_tokens", lambda right, *_: (201, self._grant(number, right))
             case _:
+                found = self.reviews.route(method, path, self._repository)
+                if found is not None:
+                    label, answer = found
+                    return label, lambda right, asked, _: answer(right, asked)
                 return "unknown", lambda *_: (404, Refused(404, "Not Found").body)
 
     def _right(self, scope: Scope) -> str:
@@ -329,7 +312,7 @@ class Forge:
             env=environment,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
-        output, _ = await asyncio.wait_for(process.communicate(body), _GIT_S)
+        output, _ = await asyncio.wait_for(process.communicate(body), GIT_S)
         self._changed()
         await self.orders.after(label)
         head, _, payload = output.partition(b"\r\n\r\n")

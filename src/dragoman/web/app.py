@@ -7,6 +7,7 @@ from dragoman.config import Settings
 from dragoman.runtime.service import Service
 from dragoman.web import session_page
 from dragoman.web.asgi import Application, Receive, Scope, Send, send_text
+from dragoman.web.github import GitHubWebhook
 from dragoman.web.health import Health
 from dragoman.web.metrics import MetricsPage
 from dragoman.web.stats import StatsPage
@@ -28,11 +29,17 @@ class Door:
             refused=lambda reason: service.metrics.refused.labels(reason).inc(),
             complete=lambda event: service.directory.complete(event, service.engine.gate.policy),
         )
+        self.github = GitHubWebhook(
+            service.engine,
+            service.settings.github_webhook_secrets,
+            refused=lambda reason: service.metrics.refused.labels(reason).inc(),
+        )
         service.live.apply_to(self._adapt)
         self._session = session_page.SessionPage(service)
         health = Health(service, self.webhook.counts)
         self._routes: dict[str, Application] = {
             "/webhooks/linear": self.webhook,
+            "/webhooks/github": self.github,
             "/health": health.of_service,
             "/healthz": health.of_process,
             "/readyz": health.readiness,
@@ -44,6 +51,7 @@ class Door:
     def _adapt(self, settings: Settings) -> None:
         name = settings.agent_name if settings.agent_mode == "comment" else ""
         self.webhook.accept(settings.webhook_secrets, shown=settings.debug_linear_webhooks, name=name)
+        self.github.accept(settings.github_webhook_secrets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an ASGI application."""

@@ -93,3 +93,15 @@ SELECT body FROM effects WHERE session = ? AND lane = 'linear' AND done_at IS NU
 -- name: ids_beginning
 -- The newest sessions whose id begins so.
 SELECT id FROM sessions WHERE substr(id, 1, length(?)) = ? ORDER BY n DESC LIMIT ?;
+
+-- name: watched
+-- The sessions that wait for news of a pull request.
+SELECT id, pull_request FROM sessions WHERE pull_request IS NOT NULL ORDER BY n;
+
+-- name: watching
+-- The sessions that wait for news of one pull request.
+SELECT id FROM sessions WHERE pull_request = ? ORDER BY n;
+
+-- name: watching_any
+-- The sessions that wait for news of a pull request whose address begins so.
+SELECT id FROM sessions WHERE pull_request IS NOT NULL AND substr(pull_request, 1, length(?)) = ? ORDER BY n;

@@ -9,13 +9,14 @@ SELECT body FROM sessions WHERE id = ?;
 -- name: open
 -- A session that was not there.
 INSERT INTO sessions
-  (id, organization, host, issue, issue_key, status, phase, live, expires_at, created_at, updated_at, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+  (id, organization, host, issue, issue_key, status, phase, live, expires_at, pull_request, created_at, updated_at, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: store
 -- A session of which something changed that is searched for.
 UPDATE sessions
-SET host = ?, issue = ?, issue_key = ?, status = ?, phase = ?, live = ?, expires_at = ?, updated_at = ?, body = ?
+SET host = ?, issue = ?, issue_key = ?, status = ?, phase = ?, live = ?, expires_at = ?, pull_request = ?,
+    updated_at = ?, body = ?
 WHERE id = ?;
 
 -- name: store_body

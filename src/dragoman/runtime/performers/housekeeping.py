@@ -1,4 +1,4 @@
-"""What belongs to no session: forgetting an issue, and the cleanup that recurs."""
+"""What belongs to no session: forgetting an issue, looking at pull requests, and the cleanup that recurs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dragoman.ledger.pools import Job
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.forgetting import Forgetting
 from dragoman.runtime.performers.keeping import Keeping
+from dragoman.runtime.performers.reviews import LOOK, POLL, Reviews
 from dragoman.runtime.workers import Recurs
 
 _log = logs.get("service")
@@ -22,11 +23,17 @@ class Housekeeping:
     """Performs jobs. `settings` gives those that hold now."""
 
     def __init__(
-        self, engine: Engine, forgetting_: Forgetting, keeping: Keeping, settings: Callable[[], Settings]
+        self,
+        engine: Engine,
+        forgetting_: Forgetting,
+        keeping: Keeping,
+        reviews: Reviews,
+        settings: Callable[[], Settings],
     ) -> None:
         self._engine = engine
         self._forgetting = forgetting_
         self._keeping = keeping
+        self._reviews = reviews
         self._settings = settings
 
     async def perform(self, claimed: Claimed) -> Event | None:
@@ -34,6 +41,10 @@ class Housekeeping:
         job = claimed.effect
         if isinstance(job, Job) and job.name.startswith(forgetting.NAME):
             await self._forgetting.perform(claimed, job)
+            return None
+        if isinstance(job, Job) and job.name.startswith((LOOK, POLL)):
+            if (again_s := await self._reviews.job(job, claimed.attempts)) is not None:
+                raise Recurs(again_s)
             return None
         await self._clean_up()
         raise Recurs(self._settings().session_cleanup_interval_minutes * 60.0)

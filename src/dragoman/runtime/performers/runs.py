@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from dragoman import logs
 from dragoman.core import prompts
 from dragoman.core.choosing import Choice, rules_of
 from dragoman.core.effects import StartRun
@@ -24,6 +25,7 @@ from dragoman.runtime.performers.preparing import Preparing
 from dragoman.runtime.performers.summaries import Summaries
 from dragoman.runtime.workers import GivenUp, Postponed
 
+_log = logs.get("runs")
 FOREIGN = "I do not work for this organization."
 EARLIER_MESSAGES = 12  # of earlier sessions on the issue that a new one starts from
 
@@ -71,6 +73,8 @@ class RunStarts:
         notes = (*notes, *await self._preparing.ready(effect.run, session))
         if await self._fence.session_in(effect.run) is None:
             return None
+        if effect.prompt.findings:
+            notes = (*notes, *await self._upstream(session, workspace))
         summary = ""
         with refusals_end(effect.run):
             if session.leaving is not None:
@@ -125,6 +129,15 @@ class RunStarts:
             raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error
         except Told as error:
             raise GivenUp(str(error), event=RunFailed(run=run, reason=str(error))) from error
+
+    async def _upstream(self, session: Session, workspace: Workspace) -> tuple[str, ...]:
+        """How the agent gets what others have pushed since; without it a conflict cannot be solved."""
+        try:
+            note = await self._desk.bring_upstream(session, workspace)
+        except (GitError, OSError) as error:
+            _log.warning("upstream.unread", session=session.id, error=str(error))
+            return (f"what was pushed by others since could not be brought here: {error}",)
+        return (note,) if note else ()
 
     async def _thread(self, client: OpenCode, session: Session, workspace: Workspace) -> AgentThread:
         if session.thread is not None and await client.thread_exists(session.thread, workspace.directory):

@@ -134,8 +134,10 @@ def test_the_settings_are_those_of_the_service_and_want_no_secret_of_linear(tmp_
         cleanup_interval_minutes=7,
         rules=Rules(timeout_s=2_700.0, max_messages=80, sessions=False, handling=Handling(names=("OpenCode",))),
     )
-    whole = config.load(environment_in(tmp_path, **environment), folder=tmp_path)
-    assert LibrarySettings.of(whole) == settings
+    # What the service works with is the same, once there is a file that names repositories.
+    of_service = environment_in(tmp_path, **environment)
+    whole = config.load(of_service, folder=tmp_path)
+    assert LibrarySettings.of(whole) == load_library_settings(of_service, folder=tmp_path)
 
 
 def test_all_that_is_wrong_with_them_is_told_at_once(tmp_path: Path) -> None:

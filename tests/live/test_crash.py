@@ -52,9 +52,9 @@ async def test_the_service_is_killed_and_nobody_has_to_say_anything_twice(servic
     await linear.wait_for(lambda _: all(linear.hooks.of_session(one.id)[-1].attempts for one in (asking, late)))
     await service.start()
 
-    assert (await service.ends(working)).body == "The model's own words."
+    assert (await service.ends(working)).body.startswith("The model's own words.")
     assert "gives 0.0, as you asked" in (await service.ends(asking)).body
-    assert (await service.ends(late)).body == "Here I am."
+    assert (await service.ends(late)).body.startswith("Here I am.")
     assert service.server() == before
     assert [asked(service, words) for words in ("work on dead", "average is wrong", "are you there")] == [1, 1, 1]
     assert len(service.rows(asking, "elicitation")) == 1
@@ -73,7 +73,7 @@ async def test_sigterm_during_a_run_cuts_nothing(service: LiveService) -> None:
     assert service.server() == before
     assert service.lines("opencode.adopted")
     service.linear.model.release("deploy")
-    assert (await service.ends(session)).body == "The model's own words."
+    assert (await service.ends(session)).body.startswith("The model's own words.")
     assert asked(service, "work on deploy") == 1
 
 
@@ -91,12 +91,12 @@ async def test_opencode_is_killed_and_goes_on_where_it_was(service: LiveService)
     model.release("thinking")
 
     # No tool had started: the same message again, and the agent hears of nothing.
-    assert (await service.ends(thinking)).body == "Thought through."
+    assert (await service.ends(thinking)).body.startswith("Thought through.")
     assert {len(one.users) for one in model.requests if "think about it" in one.users[0]} == {1}
     said = [row.body for row in service.rows(thinking, "thought") if "interrupted" in row.body]
     assert said == ["OpenCode was interrupted. It goes on from where it was."]
     # A command had started: it is not run again, and the agent is told to look.
-    assert (await service.ends(cut)).body == "Finished after all."
+    assert (await service.ends(cut)).body.startswith("Finished after all.")
     assert len([one for one in model.requests if TOLD in one.newest]) == 1
     assert (service.workspace(cut) / "cut.txt").read_text("utf-8") == "begun\n"
     assert [row for row in service.rows(cut, "thought") if "told to check its last step" in row.body]
@@ -111,7 +111,7 @@ async def test_both_are_killed_and_the_turn_still_ends_once(service: LiveService
     service.kill()
     service.linear.model.release("both")
     await service.start()
-    assert (await service.ends(session)).body == "The model's own words."
+    assert (await service.ends(session)).body.startswith("The model's own words.")
     assert adopt.family(old) == set()
     assert (service.workspace(session) / "steps.txt").read_text("utf-8") == "one\n"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from dragoman import config
+from dragoman import config, logs
 from dragoman.core.events import SessionOpened
 from dragoman.errors import Refusal
 from dragoman.ids import OrganizationId, SessionId
@@ -104,6 +104,7 @@ async def test_without_redis_the_service_starts_answers_and_says_that_the_copy_i
 async def test_the_password_is_used_and_never_told(
     valkey_server: Path, tmp_path: Path, serve: Callable[[str], Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    logs.configure(level="debug")  # to the stream that is looked at here
     server = Valkey(valkey_server, tmp_path, "--requirepass", PASSWORD)
     await server.start()
     try:

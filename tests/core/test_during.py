@@ -54,6 +54,13 @@ def test_queue_makes_a_message_wait_for_the_end_of_the_turn() -> None:
     assert story.all(StartRun)[-1].prompt.text == "then the docs"
 
 
+def test_each_line_of_the_conversation_belongs_to_its_own_turn_though_the_next_begins_at_once() -> None:
+    story = Story().works()
+    story.writes("/queue then the docs")
+    story.settles()
+    assert [(line.role, line.turn) for line in story.messages] == [("user", 1), ("assistant", 1), ("user", 2)]
+
+
 def test_an_operator_may_let_every_message_wait() -> None:
     story = Story(Rules(while_busy="queue")).works()
     assert bodies(story.writes("then the docs")) == [wording.QUEUED]

@@ -101,7 +101,7 @@ async def test_a_refused_approval_allows_nothing(make_stage: MakeStage) -> None:
         await stage.until_shown(session, "elicitation", "git push")
         await stage.until(lambda: stage.world.open_elicitation(session), "an open elicitation")
         stage.people.answer(session, "always", by=stage.world.bob)
-        await stage.until_shown(session, "response", "only some people may give me leave")
+        await stage.until_shown(session, "response", "only some people may give permissions")
         await stage.until_shown(session, "elicitation", "git push", count=2)
         assert not any("permission" in request and "reply" in request for request in stage.agent.requests)
         stage.people.follow_up(session, "reject")

@@ -132,7 +132,7 @@ async def test_a_later_mention_gives_no_leave_that_its_author_may_not_give(make_
         session = stage.call()
         await stage.until_shown(session, "elicitation", "git push")
         stage.reply(session, "@OpenCode 1")
-        assert "I'm sorry, Alice Example, I may not take this as leave" in (await stage.final(session))[1]
+        assert "I'm sorry, Alice Example, I may not take this as permission" in (await stage.final(session))[1]
         stage.reply(session, "1", by=stage.world.bob)
         assert await stage.final(session, 2) == ("response", "Pushed.")
 

@@ -84,8 +84,10 @@ class Draft:
         self.do(Remind(event=event, after_s=after_s))
 
     def remember(self, message: Message) -> None:
-        """Add a line to the history of the conversation."""
-        self.messages.append(message)
+        """Add a line to the history of the conversation: of the turn under way, or else of the newest."""
+        phase = self.session.phase
+        turn = phase.turn.number if isinstance(phase, Live) else self.session.turns
+        self.messages.append(replace(message, turn=turn))
         self.change(messages=self.session.messages + 1)
 
     def post(self, stage: str, activity: Activity, *, routine: bool = True) -> None:

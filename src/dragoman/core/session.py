@@ -273,10 +273,15 @@ class Session(Record):
 
 
 class Message(Record):
-    """A line of the conversation, for the history that is kept."""
+    """A line of the conversation, for the history that is kept.
+
+    turn  the number of the one it belongs to; 0 = whichever is the newest. The end of one and the beginning of the next
+          may follow from the same event
+    """
 
     role: Literal["user", "assistant", "system"]
     text: str
+    turn: int = 0
     author: str | None = None
     linear_id: str | None = None
     opencode_id: str | None = None

@@ -273,7 +273,7 @@ def refused(event: RequestRefused) -> str:
     what = {
         "start": "take this on",
         "answer": "take this as the answer",
-        "approve": "take this as leave",
+        "approve": "take this as permission",
         "stop": "stop this for you",
     }[event.deed]
     why = {
@@ -283,7 +283,7 @@ def refused(event: RequestRefused) -> str:
         "rule": {
             "start": "only some people may give me work here.",
             "answer": "only some people may answer my questions here.",
-            "approve": "only some people may give me leave here.",
+            "approve": "only some people may give permissions here.",
             "stop": "only some people may stop me here.",
         }[event.deed],
     }[event.reason]

@@ -152,7 +152,10 @@ def _turn(
         tx.executemany(
             _SAY,
             [
-                (after.id, after.turns, tx.now, m.role, m.text, m.author, m.linear_id, m.opencode_id, m.tokens, m.cost)
+                (
+                    *(after.id, m.turn or after.turns, tx.now, m.role, m.text),
+                    *(m.author, m.linear_id, m.opencode_id, m.tokens, m.cost),
+                )
                 for m in decided.messages
             ],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -104,7 +105,8 @@ async def test_without_redis_the_service_starts_answers_and_says_that_the_copy_i
 async def test_the_password_is_used_and_never_told(
     valkey_server: Path, tmp_path: Path, serve: Callable[[str], Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure(level="debug")  # to the stream that is looked at here
+    log = io.StringIO()
+    logs.configure(level="debug", stream=log)
     server = Valkey(valkey_server, tmp_path, "--requirepass", PASSWORD)
     await server.start()
     try:
@@ -117,8 +119,8 @@ async def test_the_password_is_used_and_never_told(
     finally:
         await server.close()
     output = capfd.readouterr()
-    assert "storage.projection" in output.out + output.err
-    assert PASSWORD not in output.out + output.err + told.decode()
+    assert "storage.projection" in log.getvalue()
+    assert PASSWORD not in log.getvalue() + output.out + output.err + told.decode()
 
 
 async def test_a_wrong_password_is_a_trouble_of_the_copy_alone(

@@ -25,6 +25,7 @@ class Metrics:
     first_thought  from a prompt's arrival until Linear had the first activity of its turn
     turn           from a prompt's arrival until its turn was over
     refused        webhooks that were turned away, by reason: they never reach the ledger
+    closed         requests of operators that were turned away, by reason
     loop_lag       how much later than wanted the event loop came back
     """
 
@@ -57,6 +58,12 @@ class Metrics:
         self.refused = Counter(
             "dragoman_webhooks_refused",
             "Webhooks that were turned away: signature, age, shape.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.closed = Counter(
+            "dragoman_operator_requests_refused",
+            "Requests to /api/v1 that were turned away.",
             ("reason",),
             registry=self.registry,
         )

@@ -13,7 +13,7 @@ from dragoman import logs
 from dragoman.cli import main
 from dragoman.core.events import RunWaiting, SessionOpened, StopRequested
 from dragoman.ids import SessionId, run_id
-from dragoman.ledger import turns
+from dragoman.ledger import audit, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import a_person, a_prompt, a_session, an_issue
 
@@ -169,6 +169,19 @@ def test_a_session_is_completed_and_reactivated_by_command(run: Run, ledger: Sql
     assert again.exit_code == 1
     assert again.stderr == f"Session {SECOND} is active; it cannot become active.\n"
     assert "No session has the id 'nobody'" in run("complete", "nobody").stderr
+
+
+async def test_what_is_asked_by_command_is_in_the_audit_trail(run: Run, ledger: SqliteLedger) -> None:
+    run("complete", FIRST)
+    run("reactivate", SECOND)
+    rows = await ledger.read(audit.newest)
+    assert [(row.source, row.action, row.verdict, row.session, row.team) for row in rows] == [
+        ("cli", "reactivate", "status", SECOND, an_issue("OPS-7").team_key),
+        ("cli", "complete", "allowed", FIRST, an_issue("ENG-12").team_key),
+    ]
+    assert await ledger.read(audit.verify) is None
+    listed = CliRunner().invoke(main, ["audit", "list"]).stdout
+    assert "by cli" in listed
 
 
 def test_without_session_management_the_command_line_changes_nothing(

@@ -17,7 +17,7 @@ from dragoman.sim.script import Ask, Fail, Say, Use
 from dragoman.web import metrics
 from tests.stories.conftest import MakeStage
 from tests.stories.world import DEADLINE_S, LOOK_S, Stage
-from tests.web.sockets import Answer, get
+from tests.web.sockets import Answer, ask, get, request
 
 COLOUR = Ask(question="Which colour?", options=(("Red", "warm"), ("Blue", "cold")))
 WAITS = Use(tool="bash", args={"command": "wait tool"})
@@ -27,6 +27,13 @@ Numbers = dict[tuple[str, ...], float]
 
 async def ask_for(stage: Stage, path: str) -> Answer:
     return await get(f"http://127.0.0.1:{stage._port}", path)
+
+
+async def stats(stage: Stage, query: str) -> Answer:
+    assert stage.service is not None
+    key = f"Authorization: Bearer {stage.service.operator_key}"
+    asked = request(b"", method="GET", path=f"/api/v1/stats{query}", signature=None, more=[key])
+    return await ask(f"http://127.0.0.1:{stage._port}", asked)
 
 
 async def scraped(stage: Stage) -> Numbers:
@@ -173,7 +180,7 @@ async def test_the_statistics_of_a_run_tell_it_by_team_user_repository_model_and
         assert 0 < total["first_p50_s"] <= total["first_p95_s"] < 15
         assert 0 < total["turn_p50_s"] <= total["turn_p95_s"] < 60
         assert total["tokens"] > 0
-        assert (await ask_for(stage, "/api/v1/stats?by=user")).json["total"] == total
+        assert (await stats(stage, "?by=user")).json["total"] == total
         header, row = command(stage, monkeypatch, "stats", "--since", "1h", "--csv").stdout.splitlines()
         assert dict(zip(header.split(","), row.split(","), strict=True))["turns"] == "5"
         table = command(stage, monkeypatch, "stats", "--by", "day").stdout.splitlines()

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from dragoman.cli import main
 from dragoman.core import wording
+from dragoman.ledger import numbers
 from dragoman.sim.script import Say, Use
 from tests.stories.conftest import MakeStage
 from tests.stories.test_session_or_answer import denied
@@ -89,6 +90,9 @@ async def test_a_template_tells_the_agent_how(make_stage: MakeStage) -> None:
         assert "Write a failing test for <untrusted-" in prompt
         assert "It breaks" in prompt
         assert told(stage, session)[0] == "fixer"
+        assert stage.service is not None
+        found = await stage.service.ledger.read(numbers.report, 3_600.0, "template")
+        assert [(one.group, one.turns, one.answered) for one in found.groups] == [("bugfix", 1, 1)]
 
 
 async def test_the_request_chooses_and_what_it_names_wrongly_is_told(make_stage: MakeStage) -> None:

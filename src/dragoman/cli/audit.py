@@ -57,12 +57,13 @@ def list_decisions(since: float | None, refused: bool, limit: int, as_json: bool
     if as_json:
         click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(found), indent=2).decode()))
         return
-    click.echo(f"{'N':>6}  {'AT (UTC)':<19}  {'PERSON':<20}  {'TEAM':<6}  {'ACTION':<8}  {'VERDICT':<17}  SESSION")
+    click.echo(f"{'N':>6}  {'AT (UTC)':<19}  {'PERSON':<20}  {'TEAM':<6}  {'ACTION':<10}  {'VERDICT':<17}  SESSION")
     for row in found:
         at = datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        person = plain(row.name or row.person or "-")[:20]
+        nobody = "-" if row.source == "linear" else f"by {row.source}"
+        person = plain(row.name or row.person or nobody)[:20]
         team, session = plain(row.team)[:6], plain(row.session)
-        click.echo(f"{row.n:>6}  {at}  {person:<20}  {team:<6}  {row.action:<8}  {row.verdict:<17}  {session}")
+        click.echo(f"{row.n:>6}  {at}  {person:<20}  {team:<6}  {row.action:<10}  {row.verdict:<17}  {session}")
 
 
 @command.command("verify")

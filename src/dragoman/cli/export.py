@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from dragoman import logs
-from dragoman.cli.journal import body_of, plain, tell
+from dragoman.cli.journal import plain, tell
 from dragoman.core.limits import Rules
 from dragoman.core.session import Session
 from dragoman.ids import SessionId
 from dragoman.ledger import read
-from dragoman.ledger.read import JournalLine, Line
+from dragoman.ledger.read import JournalLine, Line, body_of
 from dragoman.ledger.tx import Tx
 from dragoman.record import Record
 

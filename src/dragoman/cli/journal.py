@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dragoman import logs
-from dragoman.ledger.read import JournalLine
+from dragoman.ledger.read import JournalLine, body_of
 from dragoman.record import Record
 
 # What is worth telling of each kind of event; a dot reaches into a field. Kinds that are not here tell all they have.
@@ -45,15 +45,6 @@ def tell(line: JournalLine) -> Told:
     event: dict[str, Any] = value if isinstance(value, dict) else {}
     turn = str(event.get("run", "")).rpartition("/")[2]
     return Told(turn=int(turn) if turn.isascii() and turn.isdecimal() else None, what=plain(_what(line.kind, event)))
-
-
-def body_of(line: JournalLine) -> dict[str, Any]:
-    """The stored body; empty when it is none."""
-    try:
-        body = json.loads(line.body)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def plain(text: str) -> str:

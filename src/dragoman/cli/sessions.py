@@ -12,7 +12,7 @@ import msgspec
 from dragoman import config, logs
 from dragoman.cli.control import complete, reactivate
 from dragoman.cli.export import FORMATS, Form, take, written
-from dragoman.cli.journal import body_of, plain, tell
+from dragoman.cli.journal import plain, tell
 from dragoman.cli.ledger_file import fail, look
 from dragoman.core.session import Session, Status, live_turn
 from dragoman.ids import SessionId
@@ -66,7 +66,7 @@ def show(session: str, as_json: bool) -> None:
     """
     found = _chosen(session)
     if as_json:
-        _print_json(_as_json(found))
+        _print_json(read.as_json(found))
         return
     for line in _shown(found):
         _print(line)
@@ -220,13 +220,5 @@ def _print(line: str) -> None:
 
 
 # ── for programs ─────────────────────────────────────────────────────────
-def _as_json(details: Details) -> dict[str, Any]:
-    whole: dict[str, Any] = msgspec.to_builtins(details)
-    whole["journal"] = [
-        {"n": line.n, "at": line.at, "kind": line.kind, "event": body_of(line).get("value")} for line in details.journal
-    ]
-    return whole
-
-
 def _print_json(value: Any) -> None:
     click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))

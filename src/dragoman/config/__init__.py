@@ -219,6 +219,7 @@ def _read(sources: Sources) -> Settings:
         host=read(names.HOST),
         port=read(names.PORT),
         public_url=read(names.PUBLIC_URL),
+        operator_key=read(names.DRAGOMAN_OPERATOR_KEY),
         traces_url=read(names.OTEL_EXPORTER_OTLP_ENDPOINT),
         data_dir=data_dir,
         log_level=read(names.LOG_LEVEL),

@@ -447,6 +447,14 @@ PUBLIC_URL = Setting(
     absent="no links",
     example="https://dragoman.example.com",
 )
+DRAGOMAN_OPERATOR_KEY = _secret(
+    "DRAGOMAN_OPERATOR_KEY",
+    "Service",
+    "What opens /api/v1: sent as `Authorization: Bearer KEY`; at least 16 characters",
+    example="9f86d081884c7d659a2feaa0c55ad015",
+    absent="one is made, operator.key in the data folder",
+    fields=("operator_key",),
+)
 OTEL_EXPORTER_OTLP_ENDPOINT = Setting(
     name="OTEL_EXPORTER_OTLP_ENDPOINT",
     group="Service",

@@ -37,6 +37,12 @@ def refuse(settings: Settings, sources: Sources) -> None:
             "is empty, and LINEAR_CLIENT_ID with LINEAR_CLIENT_SECRET are not both set; set one of the two. "
             "Example: lin_oauth_0123456789",
         )
+    if 0 < len(settings.operator_key) < SHORTEST_SECRET:
+        sources.problem(
+            "DRAGOMAN_OPERATOR_KEY",
+            f"is shorter than {SHORTEST_SECRET} characters, which can be guessed. Leave it empty, and one is made. "
+            "Example: 9f86d081884c7d659a2feaa0c55ad015",
+        )
     if bool(settings.github_app_id) != bool(settings.github_app_key_file):
         sources.problem(
             "GITHUB_APP_ID",

@@ -49,6 +49,7 @@ class Settings(Record):
     paces                  messages a minute of one person and of one organization
     host, port             where to listen; port 0 = a free one
     public_url             where people reach this service; empty = no links
+    operator_key           opens /api/v1; empty = one is made and lies in the data folder
     traces_url             where traces of turns are sent; empty = nowhere
     data_dir               absolute; ours alone
     log_level              debug, info, warning or error
@@ -99,6 +100,7 @@ class Settings(Record):
     host: str
     port: int
     public_url: str
+    operator_key: str
     traces_url: str
     data_dir: Path
     log_level: str
@@ -134,7 +136,7 @@ class Settings(Record):
     def secrets(self) -> tuple[str, ...]:
         """Every value that must not be seen."""
         tokens = (self.linear_access_token, self.linear_client_secret, *self.webhook_secrets, self.opencode_token)
-        tokens = (*tokens, self.github_token, *self.github_webhook_secrets)
+        tokens = (*tokens, self.github_token, *self.github_webhook_secrets, self.operator_key)
         urls = (self.projection_url, *(repository.url for repository in self.repositories))
         in_urls = (password for url in urls for password in credentials(url))
         return tuple(secret for secret in (*tokens, *in_urls) if secret)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any, Literal
+
+import msgspec
 
 from dragoman import logs
 from dragoman.core.effects import Effect
@@ -158,6 +161,24 @@ def details(tx: Tx, session: SessionId) -> Details | None:
         effects=tuple(_effect_line(one) for one in tx.execute(_SQL["waiting_effects"], (session, LINES)).fetchall()),
         statuses=tuple(status_changes(tx, session)),
     )
+
+
+def as_json(details: Details) -> dict[str, Any]:
+    """The same for programs: plain values, the journal's bodies opened."""
+    whole: dict[str, Any] = msgspec.to_builtins(details)
+    whole["journal"] = [
+        {"n": line.n, "at": line.at, "kind": line.kind, "event": body_of(line).get("value")} for line in details.journal
+    ]
+    return whole
+
+
+def body_of(line: JournalLine) -> dict[str, Any]:
+    """The stored body of a line; empty when it is none."""
+    try:
+        body = json.loads(line.body)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def journal(tx: Tx, session: SessionId, limit: int = LINES) -> list[JournalLine]:

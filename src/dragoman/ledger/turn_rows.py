@@ -22,18 +22,25 @@ _TEMPLATE, _PULL_REQUEST = _SQL["template"], _SQL["pull_request"]
 
 
 def keep_turns(tx: Tx, before: Session, event: Event, decided: Step) -> None:
-    """Note which turns began and ended in a step, and whether the agent asked something.
+    """Note which turns began and ended in a step, with which template, and whether the agent asked something.
 
     before  the session before it, or as it was made
     """
+    _keep_turns(tx, before, event, decided)
+    after = decided.session
+    was, is_ = _live(before), _live(after)
+    number, template = is_ or was, _template(after)
+    # A turn may end before anything was begun with it, so it is noted when it is chosen.
+    if number is not None and template != (_template(before) if number == was else None):
+        tx.execute(_TEMPLATE, (template, after.id, number))
+
+
+def _keep_turns(tx: Tx, before: Session, event: Event, decided: Step) -> None:
     after = decided.session
     known = before.turns
     was, is_ = _live(before), _live(after)
-    if was is not None and after is not before:
-        if model := _model(event):
-            tx.execute(_MODEL, (model, after.id, was))
-        if isinstance(event, RunStarted) and after.choice is not None and after.choice.template:
-            tx.execute(_TEMPLATE, (after.choice.template, after.id, was))
+    if was is not None and after is not before and (model := _model(event)):
+        tx.execute(_MODEL, (model, after.id, was))
     if after.pull_request and after.pull_request != before.pull_request:
         tx.execute(_PULL_REQUEST, (after.pull_request, after.id, was or before.turns))
     if after.turns == known and was == is_:
@@ -67,6 +74,10 @@ def _model(event: Event) -> str:
             return model
         case _:
             return ""
+
+
+def _template(session: Session) -> str | None:
+    return (session.choice.template or None) if session.choice is not None else None
 
 
 def _live(session: Session) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from typing import IO
 
@@ -49,3 +50,14 @@ def host_id(path: Path) -> HostId:
         path.write_text(f"{os.uname().nodename}-{os.urandom(4).hex()}", encoding="utf-8")
         path.chmod(0o600)
     return HostId(path.read_text(encoding="utf-8").strip())
+
+
+def key(path: Path) -> str:
+    """A random key, made once, whole or not at all, for nobody else to read."""
+    if not path.is_file() or not path.stat().st_size:
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_hex(32), encoding="ascii")
+        fresh.replace(path)
+    return path.read_text(encoding="ascii").strip()

@@ -20,7 +20,8 @@ from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces
 from dragoman.core.session import Session, Step
 from dragoman.ids import HostId, OrganizationId, SessionId, thread_of
-from dragoman.ledger import effects, read, turns
+from dragoman.ledger import control, effects, read, turns
+from dragoman.ledger.control import Answer, Command
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Job
 from dragoman.ledger.sqlite import SqliteLedger
@@ -117,6 +118,13 @@ class Engine:
         """Hear something of a session that must be known already."""
         outcome = await self.ledger.turn(turns.receive, session, event, keys=keys, turn_of=self._step)
         return self._told(event, outcome)
+
+    async def ask(self, session: SessionId, command: Command, *, reason: str = "") -> Answer | None:
+        """Hear what an operator asks of a session by HTTP; None when nobody knows it."""
+        answer = await self.ledger.turn(control.ask, session, command, source="http", turn_of=self._step, reason=reason)
+        if answer is not None and answer.event is not None and answer.outcome is not None:
+            self._told(answer.event, answer.outcome)
+        return answer
 
     async def tell_all(self, session: SessionId, facts: Sequence[tuple[str, AgentEvent]]) -> None:
         """Hear several facts of a run, each with its dedupe key, in one transaction."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from pathlib import Path
 
 from dragoman.ids import SessionId
+from dragoman.runtime import data_folder
 
 
 class Links:
@@ -18,10 +18,7 @@ class Links:
 
     def __init__(self, base: str, file: Path) -> None:
         self._base = base
-        if not file.is_file():
-            file.touch(mode=0o600)
-            file.write_text(secrets.token_hex(32), encoding="ascii")
-        self._key = file.read_bytes()
+        self._key = data_folder.key(file).encode("ascii")
 
     def to(self, session: SessionId) -> str | None:
         """The page of a session; None without a public address."""

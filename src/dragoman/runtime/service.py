@@ -125,6 +125,8 @@ class Service:
             gate=Gate(settings.policy, settings.paces),
         )
         self.linear = parts.linear(settings)
+        self.operator_key = settings.operator_key or data_folder.key(data / "operator.key")
+        logs.keep_secret((self.operator_key,))
         self.links = Links(settings.public_url, data / "link.key")
         self.tenant = Tenant(self.linear, self.ledger)
         self.directory = Directory(self.linear)

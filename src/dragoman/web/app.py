@@ -5,10 +5,11 @@ from __future__ import annotations
 from dragoman import logs
 from dragoman.config import Settings
 from dragoman.runtime.service import Service
-from dragoman.web import session_page
+from dragoman.web import control, session_page
 from dragoman.web.asgi import Application, Receive, Scope, Send, send_text
 from dragoman.web.github import GitHubWebhook
 from dragoman.web.health import Health
+from dragoman.web.keyed import Keyed
 from dragoman.web.metrics import MetricsPage
 from dragoman.web.stats import StatsPage
 from dragoman.web.webhooks import LinearWebhook
@@ -36,6 +37,8 @@ class Door:
         )
         service.live.apply_to(self._adapt)
         self._session = session_page.SessionPage(service)
+        keyed = Keyed(service)
+        self._control = keyed.guard(control.SessionControl(service))
         health = Health(service, self.webhook.counts)
         self._routes: dict[str, Application] = {
             "/webhooks/linear": self.webhook,
@@ -44,7 +47,8 @@ class Door:
             "/healthz": health.of_process,
             "/readyz": health.readiness,
             "/metrics": MetricsPage(service),
-            "/api/v1/stats": StatsPage(service),
+            "/api/v1/stats": keyed.guard(StatsPage(service)),
+            control.PATH: self._control,
             session_page.STYLE_PATH: self._session.style,
         }
 
@@ -60,6 +64,8 @@ class Door:
         route = self._routes.get(scope["path"])
         if route is None and scope["path"].startswith(session_page.PREFIX):
             route = self._session
+        if route is None and scope["path"].startswith(f"{control.PATH}/"):
+            route = self._control
         if route is None:
             await send_text(send, 404, "There is nothing here.")
             return

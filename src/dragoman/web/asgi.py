@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from dragoman.ports import free_port
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HEADER_S = 5.0
@@ -35,10 +36,10 @@ async def send_text(send: Send, status: int, text: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_json(send: Send, status: int, value: object) -> None:
+async def send_json(send: Send, status: int, value: object, *, headers: Headers = ()) -> None:
     """Answer with JSON."""
     body = msgspec.json.encode(value)
-    await send({"type": "http.response.start", "status": status, "headers": [*_JSON, _length(body)]})
+    await send({"type": "http.response.start", "status": status, "headers": [*_JSON, *headers, _length(body)]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -15,7 +15,7 @@ DISCARD_S = 5.0
 
 
 class BodyTooLarge(Exception):
-    """More than BODY_MOST bytes."""
+    """More bytes than may be."""
 
 
 class BodyTooSlow(Exception):
@@ -26,14 +26,17 @@ class Disconnected(Exception):
     """The sender went away."""
 
 
-async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive, within_s: float = BODY_S) -> bytes:
+async def read_body(
+    headers: list[tuple[bytes, bytes]], receive: Receive, within_s: float = BODY_S, *, most: int = BODY_MOST
+) -> bytes:
     """The whole body.
 
     within_s  seconds until it must be complete
+    most      bytes
     Raises    BodyTooLarge after the rest was discarded, BodyTooSlow, Disconnected
     """
     announced = next((value for name, value in headers if name.lower() == b"content-length"), b"")
-    too_large = announced.isdigit() and int(announced) > BODY_MOST
+    too_large = announced.isdigit() and int(announced) > most
     chunks: list[bytes] = []
     size = 0
     try:
@@ -41,7 +44,7 @@ async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive, within
             while not too_large:
                 chunk, more = await _next(receive)
                 size += len(chunk)
-                if size > BODY_MOST:
+                if size > most:
                     too_large = True
                     break
                 chunks.append(chunk)

@@ -145,6 +145,32 @@ def test_a_reply_needs_a_root_and_a_body_has_a_limit(stage: Stage) -> None:
         stage.agent.create_comment({"issueId": issue.id, "body": "again", "id": root.id})
 
 
+def test_own_comments_can_be_edited_and_both_are_told(stage: Stage) -> None:
+    stage.world.resources.add("Comment")
+    issue = stage.people.create_issue("x")
+    theirs = stage.people.comment(issue.id, "theirs")
+    ours = stage.agent.create_comment({"parentId": theirs.id, "body": "ours"})
+    edited = stage.agent.update_comment(ours.id, {"body": "better"})
+    assert (edited.body, edited.edits, stage.world.comments[ours.id]) == ("better", 1, edited)
+    told = [body for body in stage.world.webhooks if body["type"] == "Comment"]
+    assert [body["action"] for body in told] == ["create", "create", "update"]
+    with pytest.raises(Refused, match="your own"):
+        stage.agent.update_comment(theirs.id, {"body": "mine now"})
+    with pytest.raises(Refused, match="empty"):
+        stage.agent.update_comment(ours.id, {"body": " "})
+    stage.world.remove_comment(ours.id)
+    with pytest.raises(Refused, match="not found"):
+        stage.agent.update_comment(ours.id, {"body": "gone"})
+
+
+def test_without_agent_sessions_a_mention_is_a_comment_like_others(stage: Stage) -> None:
+    stage.world.agent_sessions = False
+    comment = stage.people.comment(stage.people.create_issue("x").id, "@opencode go")
+    assert stage.world.thread(comment.id) == [comment]
+    assert stage.world.sessions == {}
+    assert stage.world.webhooks == []
+
+
 def test_the_same_url_on_the_same_issue_is_one_attachment(stage: Stage) -> None:
     issue = stage.people.create_issue("x")
     first = stage.agent.attach(issue.id, "https://a", "A")

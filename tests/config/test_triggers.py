@@ -85,6 +85,7 @@ def test_all_of_a_trigger_and_a_template_is_read(tmp_path: Path) -> None:
         ('[[triggers]]\nmode = "session"\ntemplate = "bugfux"\n', 10, "did you mean 'bugfix'?"),
         ('[[triggers]]\nrepository = "acme/shp"\n', 9, "did you mean 'acme/shop'?"),
         ('[[triggers]]\nmode = "session"\nregex = "("\n', 10, "regex cannot be read"),
+        ('[[triggers]]\nmode = "session"\nregex = "(a+)+$"\n', 10, "regex repeats what repeats"),
         ('[[triggers]]\nmodel = "large"\n', 9, "must be provider/model"),
         ('[[triggers]]\npriority = "hihg"\n', 9, "did you mean 'high'?"),
         ('[[triggers]]\nlabel = "bug"\n', 8, "says nothing of what follows"),

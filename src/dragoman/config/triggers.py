@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
+from dragoman.config.patterns import runs_away
 from dragoman.core.choosing import PRIORITIES, Handling, Mode, PermissionRule, Template, Trigger, Way
 from dragoman.core.filling import FIELDS, unknown_fields
 
@@ -143,6 +144,10 @@ class _Row:
             re.compile(value)
         except re.error as error:
             self._note("regex", f"regex cannot be read: {error}. Example: regex = 'crash(es|ed)?'")
+            return None
+        if runs_away(value):
+            problem = "regex repeats what repeats, as in (a+)+, which on some texts takes for ever: repeat it once"
+            self._note("regex", f"{problem}. Example: regex = 'crash(es|ed)?'")
             return None
         return value or None
 

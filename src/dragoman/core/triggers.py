@@ -35,7 +35,7 @@ WORDS = (
 )  # fmt: skip
 EXPLICIT = ("start a session", "open a session", "new session", "make it a session", "/session")
 LONG = 200  # characters; more of them make a session
-REGEX_MOST = 5_000  # characters that an operator's regex looks at: a slow one must not hold up the turn
+REGEX_MOST = 5_000  # characters that an operator's regex looks at; one that runs away is refused with the settings
 GUIDES = frozenset({"help", "guide"})
 _NOT_WORDS = re.compile(r"<user id=\"[^\"]*\">.*?</user>|https?://\S+|(?<![\w.])@[\w.-]+", re.IGNORECASE | re.DOTALL)
 

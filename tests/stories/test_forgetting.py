@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from dragoman.ledger import audit
 from dragoman.sim.script import Say, Use
 from tests.projection.valkey import Valkey
 from tests.stories.conftest import MakeStage
@@ -79,6 +80,9 @@ async def test_a_forgotten_issue_is_gone_from_every_store_while_the_service_runs
         assert stage.agent.thread_of(other).id in stage.agent.threads
         assert len(list((stage.folder / "data" / "workspaces").glob("*/*"))) == 1
         assert await forget(stage, issue) == (0, f"Nothing is kept of {issue} (any more).\n")
+        assert stage.service is not None
+        [decision] = [row for row in await stage.service.ledger.read(audit.newest) if row.source == "cli"]
+        assert (decision.action, decision.verdict, decision.session) == ("forget", "allowed", session)
         # Who writes again begins anew.
         stage.unchecked.add(session)
         stage.agent.plays("again", Say(text="Here I am."))

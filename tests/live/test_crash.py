@@ -59,9 +59,9 @@ async def test_the_service_is_killed_and_nobody_has_to_say_anything_twice(servic
     assert [asked(service, words) for words in ("work on dead", "average is wrong", "are you there")] == [1, 1, 1]
     assert len(service.rows(asking, "elicitation")) == 1
     assert (service.workspace(working) / "steps.txt").read_text("utf-8") == "one\n"
-    # What happened around the crash is told once, and in its order.
+    # What happened around the crash is told once, and in its order; the thought asks the agent to commit its file.
     told = [(row.kind, row.content.get("parameter")) for row in service.rows(working) if not row.ephemeral]
-    assert told[1:] == [("action", "echo one >> steps.txt"), ("response", None)]
+    assert told[1:] == [("action", "echo one >> steps.txt"), ("thought", None), ("response", None)]
 
 
 async def test_sigterm_during_a_run_cuts_nothing(service: LiveService) -> None:

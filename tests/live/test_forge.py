@@ -74,3 +74,36 @@ async def test_an_agent_that_looks_for_the_token_finds_none_and_cannot_push(serv
         workspace = service.workspace(session)
         assert TOKEN not in git(workspace, "config", "--list")
         assert files_with(service.data, TOKEN) == []
+
+
+async def test_a_review_is_answered_with_commits_and_replies(serving: Serving, tmp_path: Path) -> None:
+    forge = Forge(tmp_path / "forge", {TOKEN: "write"})
+    async with serving(linear={"forge": forge}, start=False) as service:
+        on_forge(service, forge)
+        forge.reviews.hook_url, forge.reviews.hook_secret = f"{service.url}/webhooks/github", "canary-github-hook"
+        service.environment["GITHUB_WEBHOOK_SECRET"] = "canary-github-hook"
+        with (service.folder / "dragoman.toml").open("a", encoding="utf-8") as toml:
+            toml.write("\n[session]\nreview_settle_s = 0.5\n")
+        first = "echo one > one.txt; git add one.txt; git commit -qm 'Add one'"
+        again = "echo uno > one.txt; git commit -qam 'Say it in Spanish'"
+        words = "In Spanish now.\n\nReply to 1: Done.\nReply to 2: It says uno."
+        service.linear.model.tell("reviewed", [bash(first, "Add")], [Say(text="Added.")])
+        service.linear.model.tell("spanish", [bash(again, "Change")], [Say(text=words)])
+        await service.start()
+        session = service.ask("[story=reviewed] add one")
+        await service.ends(session)
+        shop = forge.repositories["acme/sample"]
+        forge.reviews.rights["rita"] = "write"
+        lines = (("one.txt", 1, "In Spanish, please"),)
+        forge.reviews.review(shop, 1, "rita", "Nearly. [story=spanish]", lines=lines)
+        assert await forge.reviews.deliver() == [200, 200]
+        await service.shows(session, "thought", "From the pull request on GitHub")
+        final = await service.ends(session, turns=2)
+        assert final.body.startswith("In Spanish now.")
+        branch = shop.pulls[0]["head"]["ref"]
+        assert shop.git("show", f"{branch}:one.txt") == "uno"
+        talk = forge.reviews.talk(shop, 1)
+        await service.becomes(lambda: talk.comments[1:])
+        assert talk.comments[1]["body"].startswith("It says uno.\n\nPushed since: ")
+        assert [one["body"].partition("\n")[0] for one in talk.beside] == ["Done."]
+        assert len(shop.pulls) == 1

@@ -140,6 +140,7 @@ async def test_a_conflict_with_the_base_is_merged_by_the_agent(make_stage: MakeS
         assert kind == "response"
         assert "⚠️" not in body
         branch = pull.shop.pulls[0]["head"]["ref"]
+        assert ".dragoman" not in pull.shop.git("ls-tree", "-r", "--name-only", f"refs/heads/{branch}")
         assert pull.shop.git("rev-list", "--count", f"refs/heads/{branch}..refs/heads/main") == "0"
         await stage.quiet()
         assert len(stage.finals(pull.session)) == 2

@@ -115,7 +115,7 @@ async def test_what_is_left_after_the_nudge_is_committed_with_the_agents_summary
         assert "The last one is mine: the agent had left 1 file uncommitted." in body
         assert len(stage.prompts(session)) == 2
         # The agent finds its work committed: its next turn begins with a clean tree.
-        assert git(folder, "status", "--porcelain") == "?? .dragoman/"
+        assert git(folder, "status", "--porcelain") == ""
 
 
 async def test_a_second_turn_updates_the_same_pull_request_and_tells_its_own_commits(make_stage: MakeStage) -> None:

@@ -17,10 +17,13 @@ import msgspec
 from dragoman.record import Record
 
 _ID_MOST: Final = 128
-_ABOUT_ONE: Final = frozenset({"pull_request", "pull_request_review", "pull_request_review_comment"})
-_ABOUT_CHECKS: Final = frozenset({"check_run", "check_suite"})
 # What can make work or end it; a comment that is edited or deleted does not.
-_ACTIONS: Final = frozenset({"submitted", "created", "completed", "closed", "reopened"})
+_ABOUT_ONE: Final = {
+    "pull_request": "closed",
+    "pull_request_review": "submitted",
+    "pull_request_review_comment": "created",
+}
+_ABOUT_CHECKS: Final = {"check_run": "completed", "check_suite": "completed"}
 
 
 class UnacceptableHook(Exception):
@@ -100,11 +103,9 @@ def _about(delivery: str, event: str, payload: _Payload) -> Hint:
     checked = payload.check_run or payload.check_suite
     if event == "push":
         found = None  # a base that moves may bring conflicts
-    elif payload.action not in _ACTIONS:
-        found = ()
-    elif event in _ABOUT_ONE and payload.pull_request is not None:
+    elif _ABOUT_ONE.get(event) == payload.action and payload.pull_request is not None:
         found = (payload.pull_request.number,)
-    elif event in _ABOUT_CHECKS and checked is not None:
+    elif _ABOUT_CHECKS.get(event) == payload.action and checked is not None:
         # GitHub leaves the list empty for some checks.
         found = tuple(one.number for one in checked.pull_requests) or None
     concerns = found is None or bool(found)

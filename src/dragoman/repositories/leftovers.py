@@ -81,6 +81,8 @@ async def commit_left(workspace: Path, confine: Confine, message: str, *, deadli
     await git(
         "add", "--all", "--", ".", *_NOT_OURS,
         cwd=workspace, deadline_s=deadline.left(), within=confine(workspace, False),
+        # 1: what is left out is ignored anyway; the rest was added
+        ok_codes=(0, 1),
     )  # fmt: skip
     await git(
         "commit", "--quiet", "--no-verify", "--cleanup=whitespace", "--message", message,

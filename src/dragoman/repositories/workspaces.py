@@ -43,6 +43,9 @@ _LOCAL_CONFIG = f"""\
 \turl = {_ORIGIN_URL}
 """
 
+# What passes between us and the agent lies there, and is no part of any change.
+_EXCLUDED = "/.dragoman/\n"
+
 ASIDE = "aside"  # under the trusted root: what is being made, locks, and the records of what was made
 
 
@@ -260,6 +263,8 @@ async def make_private(
     )  # fmt: skip
     with (fresh / ".git" / "config").open("a", encoding="utf-8") as config:
         config.write(_LOCAL_CONFIG)
+    (fresh / ".git" / "info").mkdir(exist_ok=True)
+    (fresh / ".git" / "info" / "exclude").write_text(_EXCLUDED, encoding="utf-8")
     # A plain clone would be empty: the trusted repository has no refs/heads. A fetch by path copies, it never links,
     # and with neither FETCH_HEAD nor (see git.py) reflogs that name it, the path stays unknown to the agent.
     await git(

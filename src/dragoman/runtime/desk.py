@@ -217,6 +217,8 @@ class Desk:
         if not data:
             return note or ""
         await asyncio.to_thread(write_beside, Path(place.directory), OWN_FOLDER, BUNDLE, data)
+        # In workspaces that are older than their .git/info/exclude, too, `git add --all` must not take it.
+        await asyncio.to_thread(write_beside, Path(place.directory), OWN_FOLDER, ".gitignore", b"*\n")
         path = f"{OWN_FOLDER}/{BUNDLE}"
         return (
             f"the newest commits of the remote are in {path}. `git fetch {path} '+refs/remotes/origin/*:refs/remotes/"

@@ -1,6 +1,6 @@
 """Open pull requests are looked at: because GitHub says so, or because it is time. Reviewers are answered.
 
-A look tells the machine all that asks for work there, however often it was told before: the machine knows what is new.
+A look tells the machine what asks for work there. What it has heard before it knows, and is not told again.
 So it makes no difference whether a webhook came once, twice or never.
 """
 
@@ -63,7 +63,13 @@ class Reviews:
         if watch is None:
             return
         for reply in effect.replies:
-            await watch.reader.answer(reply.key, reply.thread, reply.body)
+            try:
+                await watch.reader.answer(reply.key, reply.thread, reply.body)
+            except ForgeError as error:
+                if error.retryable:
+                    raise
+                # A comment that was deleted meanwhile must not keep the others from being answered.
+                _log.warning("reply.refused", run=effect.run, key=reply.key, kind=error.kind, error=str(error))
 
     async def job(self, job: Job, attempts: int) -> float | None:
         """Do what a job says; seconds until it is to be done again, None for once. Raises ForgeError, Postponed."""
@@ -101,7 +107,7 @@ class Reviews:
         if state.closed:
             closed = PullRequestClosed(pull_request=url, merged=state.merged, by=state.merged_by)
             await self._engine.tell(session.id, closed)
-        elif found := findings_of(state):
+        elif found := tuple(one for one in findings_of(state) if not _is_known(session, one)):
             await self._engine.tell(session.id, ReviewReceived(pull_request=url, findings=found))
         _log.info("pull_request.seen", session=session.id, url=url, closed=state.closed, settled=state.settled)
         return state.closed or state.settled
@@ -130,6 +136,10 @@ class Reviews:
             usual = self._engine.rules.review_poll_s
             watch.pause_s = max(error.retry_after_s or 0.0, min(max(usual, 2 * watch.pause_s), SLOWEST * usual))
             watch.due = time.monotonic() + watch.pause_s
+
+
+def _is_known(session: Session, finding: Finding) -> bool:
+    return session.review is not None and finding.key in session.review.known
 
 
 def findings_of(state: PullState) -> tuple[Finding, ...]:

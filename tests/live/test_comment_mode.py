@@ -7,7 +7,7 @@ import pytest
 from dragoman.sim.records import Comment
 from tests.live.conftest import Serving
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 SETTINGS = {"LINEAR_AGENT_MODE": "comment", "LINEAR_AGENT_NAME": "OpenCode"}
 NO_SESSIONS = {"resources": ("Comment", "Issue"), "agent_sessions": False}

@@ -10,7 +10,7 @@ from dragoman.sim.script import Drop, Fail, Pause, Say
 from tests.live.conftest import Serving
 from tests.live.service import LiveService, provider
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 BUDGET = "[session]\nretry_attempts = 2\n"  # the real one waits 2 s before its second try, then ever longer
 CHUNKS_S = 1.0

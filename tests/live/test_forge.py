@@ -13,7 +13,7 @@ from tests.live.conftest import Serving
 from tests.live.service import LiveService, git
 from tests.stories.checks import files_with
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 TOKEN = "ghp_canary_0123456789"
 VERIFY = 'verify = ["python3 -m unittest -q"]\nverify_red = true\n'

@@ -8,7 +8,7 @@ from dragoman.core.prompts import SUMMARISE
 from dragoman.sim.script import Say
 from tests.live.conftest import Serving
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 GROWN = "Our conversation has grown long"
 

@@ -13,7 +13,7 @@ from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
 from tests.live.service import git
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
 
 async def test_a_tag_in_the_request_chooses_among_two_repositories(serving: Serving, tmp_path: Path) -> None:

@@ -17,7 +17,12 @@ from tests.library.contexts import a_context
 from tests.opencode.conftest import Live
 from tests.opencode.scripted import Wait
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.needs_opencode,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+]
 
 
 @pytest_asyncio.fixture(loop_scope="module")

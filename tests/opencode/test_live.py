@@ -28,7 +28,12 @@ from tests.opencode.conftest import Live
 from tests.opencode.recorded import RUN
 from tests.opencode.scripted import Wait
 
-pytestmark = [pytest.mark.needs_opencode, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.needs_opencode,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(120),
+]
 ASK_BASH = ({"permission": "bash", "pattern": "*", "action": "ask"},)
 
 

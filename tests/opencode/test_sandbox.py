@@ -19,6 +19,7 @@ from tests.opencode.conftest import MODEL_KEY, Live, managed
 from tests.opencode.scripted import Call, ScriptedModel
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.needs_opencode,
     pytest.mark.needs_bubblewrap,
     pytest.mark.asyncio(loop_scope="module"),

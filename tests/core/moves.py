@@ -12,6 +12,8 @@ from dragoman.core.events import (
     Answered,
     AskDue,
     AskGone,
+    Blocker,
+    BlockersDue,
     Broke,
     CheckpointDue,
     Compacted,
@@ -69,7 +71,7 @@ from dragoman.core.events import (
 )
 from dragoman.core.findings import Finding
 from dragoman.core.session import live_turn
-from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId, run_id
+from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId, run_id
 from dragoman.record import Record
 from tests.builders import a_person, an_issue, records
 from tests.core.histories import Story
@@ -127,7 +129,8 @@ outcomes = st.sampled_from(
         Aborted(text="so far"),
     ]
 )
-issues = st.sampled_from([an_issue(), None])
+blocked = replace(an_issue(), blocked_by=(Blocker(id=IssueId("issue-ENG-3"), key="ENG-3"),))
+issues = st.sampled_from([an_issue(), an_issue(), blocked, None])
 todos = st.lists(
     st.builds(Todo, content=st.sampled_from("ab"), status=st.sampled_from(["pending", "completed"])), max_size=2
 ).map(tuple)
@@ -226,7 +229,7 @@ forge = st.one_of(
 untimely = st.one_of(
     *(
         st.builds(kind, run=runs)
-        for kind in (HeartbeatDue, CheckpointDue, PlanDue, StopDue, PatienceOver, PlaceDue, ShipDue)
+        for kind in (BlockersDue, HeartbeatDue, CheckpointDue, PlanDue, StopDue, PatienceOver, PlaceDue, ShipDue)
     ),
     st.builds(AskDue, run=runs, ask=asks),
 )

@@ -27,6 +27,7 @@ from dragoman.core.effects import (
 from dragoman.core.events import (
     Answered,
     AskGone,
+    BlockersDue,
     Event,
     HeartbeatDue,
     IssueRead,
@@ -63,6 +64,7 @@ from dragoman.core.session import (
 )
 from dragoman.core.step import step
 from dragoman.ids import ActivityId, activity_id
+from tests.builders import an_issue
 from tests.core.histories import Story, key_of
 from tests.core.moves import Wait, moves, place
 
@@ -166,6 +168,9 @@ class Observer:
             elif isinstance(phase, Choosing):
                 activity = ActivityId(f"answer-{phase.turn.number}")
                 self.hear(Prompted(prompt=Prompt(text="acme/shop", activity=activity)))
+            elif isinstance(phase, Starting) and phase.blocked:
+                self.hear(BlockersDue(run=phase.turn.run))
+                self.hear(IssueRead(run=phase.turn.run, issue=an_issue()))
             elif isinstance(phase, Starting) and phase.asked:
                 self.hear(RepositoriesSuggested(run=phase.turn.run))
             elif isinstance(phase, Starting) and phase.prompt is not None:
@@ -336,7 +341,9 @@ def test_the_laws_hold_in_every_history(history: list[Event | Wait]) -> None:
     observer.finish()
 
 
-TWO_REPOSITORIES = Rules(routing=Routing(places=(Place(name="acme/shop"), Place(name="acme/till"))))
+TWO_REPOSITORIES = Rules(
+    respect_blockers=True, routing=Routing(places=(Place(name="acme/shop"), Place(name="acme/till")))
+)
 
 
 @settings(

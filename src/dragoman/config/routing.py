@@ -1,4 +1,4 @@
-"""`[routing]` of the TOML file, and what of `[[repositories]]` decides where a request is worked on."""
+"""`[routing]` and `[issue]` of the TOML file, and what of `[[repositories]]` decides where a request is worked on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ class RoutingTable(Record):
     """
 
     label_back: bool = False
+
+
+class IssueTable(Record):
+    """What is done with issues.
+
+    respect_blockers  work on an issue begins only when the issues that block it are done
+    in_review         an issue with a pull request moves to its team's review state
+    """
+
+    respect_blockers: bool = False
+    in_review: bool = False
 
 
 def routing_of(repositories: Sequence[Repository], table: RoutingTable) -> Routing:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from dragoman.config import access, catalogue
 from dragoman.config.lines import Lines
-from dragoman.config.routing import RoutingTable, routing_of
+from dragoman.config.routing import IssueTable, RoutingTable, routing_of
 from dragoman.config.sources import Sources
 from dragoman.config.triggers import read_handling, read_permissions
 from dragoman.config.values import Problem, absolute, is_there
@@ -28,7 +28,7 @@ from dragoman.repositories.configured import Repository, problems_of
 
 DEFAULT_FILE = "dragoman.toml"
 _REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
-_PARTS = ("repositories", "routing", "session", "opencode", "access", "triggers", "templates")
+_PARTS = ("repositories", "routing", "issue", "session", "opencode", "access", "triggers", "templates")
 
 # Rules that have a name in the environment: one place for each thing.
 NAMED: Final = {
@@ -39,7 +39,9 @@ NAMED: Final = {
 
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
-_ELSEWHERE = frozenset({"sessions", "handling", "routing"})  # rules with a setting or with tables of their own
+_ELSEWHERE = frozenset(
+    {"sessions", "handling", "routing", "respect_blockers", "in_review"}
+)  # rules with a setting or with tables of their own
 
 
 class Passed(Record):
@@ -56,10 +58,15 @@ RECORDS: Mapping[str, type[Record]] = {
     "[session]": Rules,
     "[[repositories]]": Repository,
     "[routing]": RoutingTable,
+    "[issue]": IssueTable,
     "[access]": Policy,
     "[opencode]": Passed,
 }
-_NOT_HERE = frozenset({*NAMED, *_ELSEWHERE, "require_person", "users", "teams"})  # fields that are set by names
+# Fields that are set by names, or in tables of their own.
+_NOT_HERE: Mapping[type[Record], frozenset[str]] = {
+    Rules: frozenset({*NAMED, *_ELSEWHERE}),
+    Policy: frozenset({"require_person", "users", "teams"}),
+}
 
 _AT = re.compile(r"\$\.(\w+)")  # where msgspec found something wrong
 _PARSED = re.compile(r"\(at line (\d+)")  # the same of tomllib
@@ -69,7 +76,7 @@ T = TypeVar("T", bound=Record)
 
 def keys_of(record: type[Record]) -> tuple[str, ...]:
     """What may be written into a table of this kind."""
-    return tuple(name for name in record.__struct_fields__ if name not in _NOT_HERE)
+    return tuple(name for name in record.__struct_fields__ if name not in _NOT_HERE.get(record, ()))
 
 
 class Table(Record):
@@ -128,7 +135,12 @@ class _Reader:
         handling = self._handling(table)
         repositories = self._repositories(table.get("repositories", []), [one.name for one in handling.templates])
         routing = self._record("[routing]", table.get("routing", {}), RoutingTable, "[routing] label_back = true")
-        rules = self._rules(table.get("session", {}))
+        issue = self._record("[issue]", table.get("issue", {}), IssueTable, "[issue] in_review = true") or IssueTable()
+        rules = replace(
+            self._rules(table.get("session", {})),
+            respect_blockers=issue.respect_blockers,
+            in_review=issue.in_review,
+        )
         return Table(
             repositories=repositories,
             rules=replace(rules, handling=handling, routing=routing_of(repositories, routing or RoutingTable())),

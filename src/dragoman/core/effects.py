@@ -216,10 +216,14 @@ class ClearWorkspace(Record):
 
 
 class LinkWork(Record):
-    """Show a pull request on the session and on the issue. Linear keeps one of a URL."""
+    """Show a pull request on the session and on the issue. Linear keeps one of a URL.
+
+    review  the issue moves to its team's review state as well
+    """
 
     url: str
     issue: Issue | None
+    review: bool = False
 
 
 class ReplyToReview(Record):

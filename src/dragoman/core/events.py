@@ -32,6 +32,13 @@ class Person(Record):
     email: str | None = None
 
 
+class Blocker(Record):
+    """An issue that must be done before another one, and is not."""
+
+    id: IssueId
+    key: str
+
+
 class Issue(Record):
     """What we know of the issue. From the branch name on, it is known only after the issue was read from Linear.
 
@@ -52,6 +59,7 @@ class Issue(Record):
     state: str = ""  # the name of its column
     project: str = ""
     labels: tuple[str, ...] = ()
+    blocked_by: tuple[Blocker, ...] = ()
     parent: IssueId | None = None  # of a sub-issue
     parent_branch: str = ""  # what Linear suggests as the parent's branch
 
@@ -433,6 +441,12 @@ class PlaceDue(Record):
     run: RunId
 
 
+class BlockersDue(Record):
+    """Time to look whether the issues that block this one are done, or one of them was changed."""
+
+    run: RunId
+
+
 class RunFailed(Record):
     """The run could not be started and trying again is no use. `reason` is written for people."""
 
@@ -658,6 +672,7 @@ RuntimeEvent = (
     | PlaceDue
     | RunFailed
     | RunAborted
+    | BlockersDue
     | HeartbeatDue
     | CheckpointDue
     | PlanDue

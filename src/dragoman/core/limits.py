@@ -41,6 +41,8 @@ class Rules(Record):
     max_messages    messages after which the conversation goes on in a fresh agent thread; 0 = never
     sessions        whether there are sessions; without them everything is answered simply, delegations too
     handling          triggers and templates; stands in tables of its own, not under [session]
+    respect_blockers  work on an issue begins only when what blocks it is done; stands under [issue]
+    in_review         an issue with a pull request moves to its team's review state; stands under [issue]
     routing           which repository; stands in [[repositories]] and [routing]
     """
 
@@ -66,4 +68,6 @@ class Rules(Record):
     max_messages: int = 50
     sessions: bool = True
     handling: Handling = Handling()
+    respect_blockers: bool = False
+    in_review: bool = False
     routing: Routing = Routing()

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from dragoman.core import wording
 from dragoman.core.activities import Action, Failure, Response, Thought
 from dragoman.core.answering import drop_ask, expire_ask, raise_ask
+from dragoman.core.blocking import is_blocked, look_at_blockers
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, ResumeRun, SaveWork, ShowPlan
 from dragoman.core.events import (
@@ -17,6 +18,7 @@ from dragoman.core.events import (
     Answered,
     AskDue,
     AskGone,
+    BlockersDue,
     Broke,
     CheckpointDue,
     Compacted,
@@ -108,12 +110,15 @@ def on_stopped(draft: Draft, phase: Stopping, verified: bool, detail: str) -> No
 def before_run(draft: Draft, phase: Starting, event: RunEvent) -> None:
     """The issue is being read: nothing was handed to OpenCode yet, so news from there cannot be about this run."""
     match event:
-        case IssueRead(issue=issue) if phase.prompt is not None and not phase.asked:
+        case IssueRead(issue=issue) if phase.prompt is not None and phase.reading:
             if issue is not None:
                 draft.change(issue=issue, issue_read=True)
-            starting = replace(phase, chosen=event.chosen)
+            starting = replace(phase, chosen=event.chosen, reading=False)
             draft.enter(starting)
-            start_run(draft, starting, phase.prompt)
+            if not is_blocked(draft, starting, phase.prompt):
+                start_run(draft, replace(starting, turn=draft.turn, blocked=()), phase.prompt)
+        case BlockersDue():
+            look_at_blockers(draft, phase)
         case RepositoriesSuggested(suggestions=suggestions) if phase.prompt is not None and phase.asked:
             start_run(draft, phase, phase.prompt, suggestions)
         case HeartbeatDue():
@@ -171,7 +176,7 @@ def during_run(draft: Draft, event: RunEvent) -> None:
                 send_plan(draft)
         case AskDue(ask=ask):
             expire_ask(draft, ask)
-        case RunAborted() | StopDue() | IssueRead() | RepositoriesSuggested() | PlaceDue():
+        case RunAborted() | StopDue() | IssueRead() | RepositoriesSuggested() | PlaceDue() | BlockersDue():
             pass  # an abort that nobody waits for any more; an issue that was read before; a place that nobody looked up
         case WorkFound() | Shipped() | ShipFailed() | ShipDue():
             pass  # of a delivery that was begun before the agent was asked to commit

@@ -7,7 +7,7 @@ from typing import Literal
 from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
-from dragoman.core.events import Answered, AskRaised, Issue, Person, Prompt, Todo
+from dragoman.core.events import Answered, AskRaised, Blocker, Issue, Person, Prompt, Todo
 from dragoman.core.findings import Finding
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.routing import Decision
@@ -135,7 +135,9 @@ class Starting(Record):
     early      what was written meanwhile; it follows the prompt into the thread
     announced  what people have read that it becomes; empty when that depends on the issue
     chosen     the repository that people chose for the issue in an earlier session; empty when they were not asked
+    reading    the issue is being read
     asked      Linear is asked which repository it suggests; the issue was read before
+    blocked    what the issue waits for, as people were told; `looks` how often it was looked up since
     decision   where it is worked on, when people have said so
     """
 
@@ -144,7 +146,10 @@ class Starting(Record):
     early: tuple[Prompt, ...] = ()
     announced: Literal["session", "simple", ""] = "session"
     chosen: str = ""
+    reading: bool = True
     asked: bool = False
+    blocked: tuple[Blocker, ...] = ()
+    looks: int = 0
     decision: Decision | None = None
 
 

@@ -116,7 +116,7 @@ def link_work(draft: Draft, url: str) -> None:
     if not known or draft.session.review is None:
         draft.change(pull_request=url, review=Review())
     if not known:
-        draft.do(LinkWork(url=url, issue=draft.session.issue))
+        draft.do(LinkWork(url=url, issue=draft.session.issue, review=draft.rules.in_review))
 
 
 def with_usage_of(kept: Answered, outcome: Outcome) -> Answered:

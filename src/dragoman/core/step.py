@@ -43,6 +43,7 @@ from msgspec.structs import replace
 
 from dragoman.core import wording
 from dragoman.core.answering import answer_ask
+from dragoman.core.blocking import starts_anyway
 from dragoman.core.by_program import on_library
 from dragoman.core.closing import clear_up, close, keep_time, on_operator
 from dragoman.core.draft import Draft
@@ -96,6 +97,7 @@ from dragoman.core.turns import (
     on_choice,
     refuse,
     remember_prompt,
+    start_anyway,
     steer,
     wants_to_wait,
 )
@@ -180,6 +182,8 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
             answer_ask(draft, phase, prompt)
         case Working(turn=turn) if turn.kept is not None:
             wait_for_hand_over(draft, prompt)  # the answer of this turn was given: another one would not be heard
+        case Starting() if starts_anyway(phase, prompt):
+            start_anyway(draft, phase, prompt)
         case Choosing() if prompt.activity is not None and not wants_to_wait(prompt):
             on_choice(draft, phase, prompt)
         case Starting() | Choosing() | Working():

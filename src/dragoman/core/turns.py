@@ -123,6 +123,16 @@ def on_choice(draft: Draft, phase: Choosing, prompt: Prompt) -> None:
         settle(draft, not_understood(phase.decision), "answered")
 
 
+def start_anyway(draft: Draft, phase: Starting, prompt: Prompt) -> None:
+    """A person has the work begin although the issue is blocked."""
+    remember_prompt(draft, prompt)
+    if phase.prompt is not None:
+        draft.tell(wording.turn_started(prompt))
+        starting = replace(phase, turn=draft.turn, blocked=(), reading=False)
+        draft.enter(starting)
+        start_run(draft, starting, phase.prompt)
+
+
 def begin_issue(draft: Draft, start: bool) -> None:
     """Link the session from Linear; `start`: also move the issue, because a person handed it to us."""
     issue = draft.session.issue
@@ -154,8 +164,8 @@ def on_heartbeat(draft: Draft) -> None:
     turn = draft.turn
     every = draft.rules.heartbeat_s
     silent = draft.now - draft.session.posted_at
-    if draft.asking:
-        silent = 0.0
+    if draft.asking or (isinstance(draft.session.phase, Starting) and draft.session.phase.blocked):
+        silent = 0.0  # it is not our turn to speak
     elif silent >= every * NEARLY:
         draft.tell(wording.heartbeat(silent, turn.waiting))
         silent = 0.0

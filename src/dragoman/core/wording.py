@@ -26,6 +26,7 @@ WRITTEN_BEFORE_STOP = (
 )
 NOT_CONFIRMED = "OpenCode has not confirmed that everything ended"  # a clause, put into `stopped`
 UNVERIFIED_END = "\n\nOpenCode has not confirmed that everything ended."
+UNBLOCKED = "Nothing blocks this issue any more. I begin now."
 COMPACTED = "The conversation had grown long; I summarised it and go on."
 ASK_GONE = "That question is settled; going on."
 ASKED_AGAIN_LATER = "OpenCode was interrupted while it waited for you. It goes on now and will ask again if it must."
@@ -215,6 +216,14 @@ def setup_failed(event: SetupRan) -> str:
     """A set-up command failed: for people."""
     end = "did not end in time" if event.exit_code is None else f"failed with exit code {event.exit_code}"
     return f"Setting up the workspace: `{one_line(event.command, 120)}` {end}. I tell the agent and go on."
+
+
+def blocked(keys: tuple[str, ...]) -> str:
+    """The issue waits for others."""
+    return (
+        f"This issue is blocked by {', '.join(f'**{key}**' for key in keys)}, so I wait. I begin by myself when that is "
+        "done; write “start anyway” to have me begin now."
+    )
 
 
 def summary_line(summary: str) -> str:

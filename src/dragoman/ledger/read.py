@@ -10,7 +10,7 @@ import msgspec
 
 from dragoman import logs
 from dragoman.core.effects import Effect
-from dragoman.core.session import Session, Status
+from dragoman.core.session import Session, Starting, Status
 from dragoman.errors import LedgerError
 from dragoman.ids import HostId, IssueId, OrganizationId, SessionId
 from dragoman.ledger import queries
@@ -249,6 +249,15 @@ def live_sessions_of(tx: Tx, organization: OrganizationId) -> list[SessionId]:
     return [SessionId(id_) for (id_,) in tx.execute(_SQL["live_sessions_of"], (organization,)).fetchall()]
 
 
+def blocked_by(tx: Tx, organization: OrganizationId, issue: IssueId) -> list[Session]:
+    """The sessions of an organization that wait for an issue to be done."""
+    return [
+        session
+        for session in _readable(tx, "starting", organization)
+        if isinstance(session.phase, Starting) and any(blocker.id == issue for blocker in session.phase.blocked)
+    ]
+
+
 def sessions_of_issue(tx: Tx, issue: IssueId, limit: int = 20) -> list[Session]:
     """The sessions of an issue, newest first."""
     return [decode_session(body) for (body,) in tx.execute(_SQL["sessions_of_issue"], (issue, limit)).fetchall()]
@@ -308,10 +317,10 @@ def deliveries(tx: Tx, limit: int = 50) -> list[DeliveryLine]:
     ]
 
 
-def _readable(tx: Tx, name: str, host: HostId) -> list[Session]:
+def _readable(tx: Tx, name: str, of: HostId | OrganizationId) -> list[Session]:
     """The sessions that a query finds. One that this program cannot read must not hide the others."""
     found = []
-    for id_, body in tx.execute(_SQL[name], (host,)).fetchall():
+    for id_, body in tx.execute(_SQL[name], (of,)).fetchall():
         try:
             found.append(decode_session(body))
         except LedgerError as error:

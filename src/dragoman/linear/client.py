@@ -15,7 +15,7 @@ import msgspec
 
 from dragoman.clock import Clock, SystemClock
 from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
-from dragoman.core.events import Issue, Person, Suggestion, Todo
+from dragoman.core.events import Blocker, Issue, Person, Suggestion, Todo
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, Thread, UserId
 from dragoman.linear import files, outbound, wire
@@ -32,6 +32,7 @@ _WAIT_SHARE = 0.7  # of the deadline may pass before the governor lets a request
 _REPLY_LIMIT = 8 * 1024 * 1024  # bytes
 _STATES_KEPT_S = 600.0  # a team's columns change rarely
 _STATES_KEPT = 1000
+_OVER = frozenset({"completed", "canceled", "duplicate"})  # types of states
 
 Reply = TypeVar("Reply")
 
@@ -62,7 +63,7 @@ class Linear:
         self._deadline_s = deadline_s
         self._http_pool: aiohttp.ClientSession | None = None
         self._viewer: Viewer | None = None
-        self._started_states: dict[str, tuple[str | None, float]] = {}
+        self._started_states: dict[str, tuple[tuple[wire.RepliedState, ...], float]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,11 +156,23 @@ class Linear:
             return None
         read = await self.issue(issue)
         us = (await self.viewer()).id if delegate and read.delegate is None else None
-        state = await self._started_state(read.team_id) if start and outbound.may_begin(read) else None
+        started = await self._started_states_of(read.team_id) if start and outbound.may_begin(read) else ()
+        state = started[0].id if started else None
         changes = outbound.begin_input(read, started_state=state, delegate=us)
         if changes:
             _check_success(await self._ask("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN))
         return read
+
+    async def review_issue(self, issue: IssueId) -> None:
+        """Move an issue to its team's started state for reviews, by its name; nothing when there is none, or the issue is
+        over. Raises LinearError."""
+        read = await self.issue(issue)
+        states = await self._started_states_of(read.team_id) if read.state_type not in _OVER else ()
+        fits = [one for one in states if "review" in one.name.casefold()]
+        wanted = next((one for one in fits if one.name.casefold() == "in review"), fits[0] if fits else None)
+        if wanted is not None and wanted.name != read.state:
+            changes = {"id": issue, "input": {"stateId": wanted.id}}
+            _check_success(await self._ask("IssueUpdate", changes, Priority.PLAN))
 
     async def label_issue(self, issue: IssueId, label: str) -> None:
         """Give an issue a label, made for the whole organization when there is none of that name. Raises LinearError."""
@@ -197,6 +210,7 @@ class Linear:
             state=found.state.name if found.state else "",
             project=found.project.name if found.project else "",
             labels=_label_names(found.labels.nodes if found.labels else ()),
+            blocked_by=_blockers(found.inverse_relations.nodes if found.inverse_relations else ()),
             parent=IssueId(found.parent.id) if found.parent else None,
             parent_branch=found.parent.branch_name if found.parent else "",
         )
@@ -249,20 +263,20 @@ class Linear:
         """Who we are, as far as it was asked already."""
         return self._viewer
 
-    async def _started_state(self, team_id: str) -> str | None:
-        """The id of the team's started state with the lowest position; None when it has none."""
+    async def _started_states_of(self, team_id: str) -> tuple[wire.RepliedState, ...]:
+        """The team's started states, the lowest position first."""
         if not team_id:
-            return None
-        state, until = self._started_states.get(team_id, (None, 0.0))
+            return ()
+        states, until = self._started_states.get(team_id, ((), 0.0))
         if self._clock.now() < until:
-            return state
+            return states
         team = (await self._read("TeamStartedStates", {"id": team_id}, wire.TeamStatesReply)).team
         started = [known for known in (team.states.nodes if team else ()) if known.type == "started"]
-        state = min(started, key=lambda known: known.position).id if started else None
+        states = tuple(sorted(started, key=lambda known: known.position))
         if len(self._started_states) >= _STATES_KEPT:
             self._started_states.clear()
-        self._started_states[team_id] = (state, self._clock.now() + _STATES_KEPT_S)
-        return state
+        self._started_states[team_id] = (states, self._clock.now() + _STATES_KEPT_S)
+        return states
 
     # ── how ──────────────────────────────────────────────────────────────
     async def _read(self, document: str, variables: Mapping[str, object], shape: type[Reply]) -> Reply:
@@ -363,6 +377,16 @@ def priority_of(activity: Activity) -> Priority:
             return Priority.ACK
         case _:
             return Priority.ACTION
+
+
+def _blockers(relations: Sequence[wire.Relation]) -> tuple[Blocker, ...]:
+    """The issues that must be done first and are not."""
+    open_ = [
+        one.issue
+        for one in relations
+        if one.type == "blocks" and one.issue and one.issue.state and one.issue.state.type not in _OVER
+    ]
+    return tuple(Blocker(id=IssueId(one.id), key=one.identifier) for one in open_)
 
 
 def _label_names(labels: Sequence[wire.RepliedLabel]) -> tuple[str, ...]:

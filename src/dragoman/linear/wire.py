@@ -180,6 +180,27 @@ class RepliedParent(Wire):
     branch_name: str = ""
 
 
+class RelatedState(Wire):
+    type: str = ""
+
+
+class RelatedIssue(Wire):
+    id: str
+    identifier: str = ""
+    state: RelatedState | None = None
+
+
+class Relation(Wire):
+    """`issue` stands to the issue that was asked for as `type` says: it "blocks" it."""
+
+    type: str
+    issue: RelatedIssue | None = None
+
+
+class Relations(Wire):
+    nodes: list[Relation]
+
+
 class RepliedIssue(Wire):
     id: str
     identifier: str
@@ -194,6 +215,7 @@ class RepliedIssue(Wire):
     project: RepliedName | None = None
     labels: LabelNodes | None = None
     parent: RepliedParent | None = None
+    inverse_relations: Relations | None = None
 
 
 class IssueReply(Wire):

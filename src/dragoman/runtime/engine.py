@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import step as machine
 from dragoman.core.access import Policy
-from dragoman.core.events import AgentEvent, Event, SessionExpired, SessionOpened
+from dragoman.core.events import AgentEvent, BlockersDue, Event, SessionExpired, SessionOpened
 from dragoman.core.in_thread import as_heard
 from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces
-from dragoman.core.session import Session, Step
-from dragoman.ids import HostId, OrganizationId, SessionId, thread_of
+from dragoman.core.session import Session, Step, live_turn
+from dragoman.ids import HostId, IssueId, OrganizationId, SessionId, thread_of
 from dragoman.ledger import control, effects, read, turns
 from dragoman.ledger.control import Answer, Command
 from dragoman.ledger.effects import Claimed
@@ -143,6 +143,12 @@ class Engine:
         """Tell the listeners what was heard in a transaction that is committed."""
         for event, outcome in heard:
             self._told(event, outcome)
+
+    async def look_again(self, organization: OrganizationId, issue: IssueId) -> None:
+        """An issue has changed: whatever waits for it to be done looks whether it is."""
+        for session in await self.ledger.read(read.blocked_by, organization, issue):
+            if (turn := live_turn(session)) is not None:
+                await self.tell(session.id, BlockersDue(run=turn.run))
 
     async def expire(self) -> int:
         """Tell every session whose time is over, some in each transaction; how many timed out."""

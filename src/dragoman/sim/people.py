@@ -21,7 +21,7 @@ from dragoman.sim.payloads import (
     prompted_body,
     revoked_body,
 )
-from dragoman.sim.records import Activity, AgentSession, Comment, Issue, Person, Project
+from dragoman.sim.records import Activity, AgentSession, Comment, Issue, IssueRelation, Person, Project
 from dragoman.sim.sessions import open_session, stub_comment
 from dragoman.sim.world import World, slug_of
 
@@ -89,6 +89,13 @@ class People:
         if target.kind in ("completed", "canceled") and changed.delegate == world.agent.id:
             world.emit(notification_body(world, "issueStatusChanged", changed, by or world.alice))
         return changed
+
+    def block(self, issue: str, *, by_issue: str) -> None:
+        """Say that an issue cannot be done before another one. Linear tells apps of it only by its relations."""
+        world = self._world
+        blocked, blocker = world.issue(issue).id, world.issue(by_issue).id
+        world.relations.append(IssueRelation(id=world.new_id(), issue=blocker, related_issue=blocked, kind="blocks"))
+        world.changed()
 
     def comment(self, issue: str, body: str, *, parent: str | None = None, by: Person | None = None) -> Comment:
         """Write a comment. A mention of the agent opens a session; a reply in a session's thread is a follow-up."""

@@ -89,6 +89,15 @@ class Issue(Record):
     canceled_at: float | None = None
 
 
+class IssueRelation(Record):
+    """`issue` stands to `related_issue` as `kind` says: it "blocks" it."""
+
+    id: str
+    issue: str
+    related_issue: str
+    kind: str
+
+
 class Comment(Record):
     """A comment; `parent` is always a root. `stub` marks the root that Linear makes for a session nobody wrote for.
 

@@ -270,6 +270,14 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         "priorityLabel": lambda issue, _: priority_label(issue.priority),
         "attachments": _issue_attachments,
         "comments": lambda issue, info, **args: page(_world(info).comments_on(issue.id), **args),
+        "inverseRelations": lambda issue, info, **args: page(
+            [one for one in _world(info).relations if one.related_issue == issue.id], **args
+        ),
+    },
+    "IssueRelation": {
+        "type": lambda relation, _: relation.kind,
+        "issue": lambda relation, info: _world(info).issue(relation.issue),
+        "relatedIssue": lambda relation, info: _world(info).issue(relation.related_issue),
     },
     "Comment": {
         "url": _comment_url,

@@ -19,6 +19,7 @@ from dragoman.sim.records import (
     Comment,
     GuidanceRule,
     Issue,
+    IssueRelation,
     Label,
     Person,
     Project,
@@ -85,6 +86,7 @@ class World:
         self.labels: dict[str, Label] = {}
         self.sessions: dict[str, AgentSession] = {}
         self.attachments: dict[str, Attachment] = {}
+        self.relations: list[IssueRelation] = []
         self.suggestions: dict[str, float] = {}  # repository full name -> confidence, for issueRepositorySuggestions
         self.webhooks: list[dict[str, object]] = []  # every body ever emitted, oldest first
         self.version = 0

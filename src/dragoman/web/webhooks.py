@@ -152,6 +152,7 @@ class LinearWebhook:
                     return "ignored: not_addressed"
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
+                await self._engine.look_again(reading.organization, issue)
                 concerned = await self._engine.ledger.read(look.concerned_by_issue, issue)
                 return await self._deal_out(delivery, reading.organization, concerned, event, keys)
             case AboutOrganization(organization=organization, event=event, keys=keys):

@@ -55,6 +55,10 @@ SELECT id, body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
 -- The sessions of a host that OpenCode works for.
 SELECT id, body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
 
+-- name: starting
+-- The sessions of an organization whose turn has not begun to work.
+SELECT id, body FROM sessions WHERE live = 1 AND organization = ? AND phase = 'Starting' ORDER BY n;
+
 -- name: sessions_of_issue
 -- The newest sessions of an issue.
 SELECT body FROM sessions WHERE issue = ? ORDER BY created_at DESC, n DESC LIMIT ?;

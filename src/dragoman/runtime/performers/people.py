@@ -71,11 +71,13 @@ class People:
                 await self._begin_issue(session, effect)
             case BeginIssue():
                 pass
-            case LinkWork(url=url, issue=issue):
+            case LinkWork(url=url, issue=issue, review=review):
                 if thread_of(session) is None:
                     await self._linear.add_links(session, [Link(label=wording.PULL_REQUEST, url=url)])
                 if issue is not None:
                     await self._linear.attach(issue.id, url, wording.PULL_REQUEST)
+                    if review:
+                        await self._linear.review_issue(issue.id)
             case _:
                 raise TypeError(f"not for people: {effect!r}")
         return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from dragoman.sim.script import Say
@@ -256,3 +258,21 @@ async def handed_in_by_clock(stage: Stage) -> Pull:
     stage.agent.release("fixing")
     await stage.final(session)
     return Pull(stage, session)
+
+
+async def test_without_a_secret_there_is_no_door(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        assert await sent(stage.forge.reviews.hook_url, b"{}") == 404
+
+
+async def test_the_door_takes_no_more_than_it_must(make_stage: MakeStage) -> None:
+    async with hooked(make_stage) as stage:
+        assert await sent(stage.forge.reviews.hook_url, b"{}") == 400
+        assert await sent(stage.forge.reviews.hook_url, b" " * (5 * 1024 * 1024 + 1)) == 413
+
+
+async def sent(url: str, body: bytes) -> int:
+    """The answer to a request that nobody has signed."""
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(timeout=timeout) as client, client.post(url, data=io.BytesIO(body)) as reply:
+        return reply.status

@@ -197,7 +197,8 @@ async def test_a_simple_answer_cannot_write_and_the_session_after_it_can(service
     assert not {"bash", "write", "edit", "patch", "task"} & set(heard[0].tools)
     assert "read" in heard[0].tools
     checkouts = service.data / "workspaces" / "acme-sample"
-    await service.becomes(lambda: not list(checkouts.glob(f"{issue.identifier.lower()}-*")))
+    key = issue.identifier.lower()
+    await service.becomes(lambda: not [*checkouts.glob(f"{key}-*"), *checkouts.glob(f".{key}-*.gone")])
     assert not list(service.folder.glob("data/**/shell.txt")) + list(service.folder.glob("data/**/written.txt"))
 
     service.linear.people.follow_up(session.id, "[story=works] then write it")

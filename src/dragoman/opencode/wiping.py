@@ -8,11 +8,13 @@ Source  seen with 1.18.33: after DELETE /session/ID the words stand in free page
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+_OUTPUT: Final = re.compile(r"tool-output/(tool_[0-9A-Za-z]+)")
 WAIT_S: Final = 2.0  # for the server to let go of its database
 
 
@@ -24,6 +26,15 @@ def drop_outputs(home: Path, files: Iterable[str]) -> None:
     """
     for name in files:
         (home / "data" / "opencode" / "tool-output" / Path(name).name).unlink(missing_ok=True)
+
+
+def _drop_unnamed_outputs(folder: Path, connection: sqlite3.Connection) -> None:
+    """Remove outputs that no message names any more: a tool may write one and tell only of the next."""
+    rows = connection.execute("SELECT data FROM part WHERE data LIKE '%tool-output/tool_%'")
+    named = {name for (data,) in rows for name in _OUTPUT.findall(data)}
+    for file in folder.glob("tool_*"):
+        if file.name not in named:
+            file.unlink(missing_ok=True)
 
 
 def wipe(home: Path) -> str:
@@ -40,6 +51,7 @@ def wipe(home: Path) -> str:
     try:
         connection = sqlite3.connect(database, timeout=WAIT_S, isolation_level=None)
         try:
+            _drop_unnamed_outputs(data / "tool-output", connection)
             connection.execute("VACUUM")
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         finally:

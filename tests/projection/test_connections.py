@@ -15,6 +15,7 @@ import pytest
 
 from dragoman.errors import ProjectionError
 from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.ports import free_port
 from dragoman.projection.store import RedisStore
 from dragoman.runtime.engine import Engine
 from tests.conftest import CHECKOUT, Missing, found_or_skipped
@@ -124,7 +125,9 @@ async def test_a_server_that_says_nothing_holds_nobody_up(
 async def test_a_node_of_a_cluster_is_told_as_what_it_is(
     valkey_server: Path, tmp_path: Path, start: StartProjector, ledger: SqliteLedger
 ) -> None:
-    node = Valkey(valkey_server, tmp_path, "--cluster-enabled", "yes", "--cluster-config-file", str(tmp_path / "nodes"))
+    # Its bus would take its port plus 10,000, which may be the near end of anybody's connection.
+    how = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    node = Valkey(valkey_server, tmp_path, *how, "--cluster-config-file", str(tmp_path / "nodes"))
     await node.start()
     try:
         await node.reader.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)

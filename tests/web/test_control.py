@@ -132,7 +132,7 @@ async def test_a_session_is_shown_whole_and_without_secrets(service: Service, ca
     shown = answer.json
     assert (answer.status, shown["summary"]["id"], shown["summary"]["issue_key"]) == (200, ONE, "ENG-1")
     assert shown["messages"][0]["text"].startswith("fix it, ")
-    assert [line["kind"] for line in shown["journal"]] == ["SessionOpened"]
+    assert shown["journal"][0]["kind"] == "SessionOpened"  # the issue may have been read meanwhile
     assert CANARY not in answer.body.decode()
 
 

@@ -30,7 +30,7 @@ async def agent() -> AsyncIterator[ScriptedAgent]:
 
 @pytest.fixture
 async def client(agent: ScriptedAgent) -> AsyncIterator[OpenCodeClient]:
-    async with OpenCodeClient(agent.url, PASSWORD, directory="/work/here") as found:
+    async with OpenCodeClient(agent.url, PASSWORD, directory="/project/here") as found:
         yield found
 
 
@@ -52,7 +52,7 @@ async def test_s45_a_session_is_created_about_the_issue_and_its_first_message_is
     thread = only_thread(agent)
     assert session.id == thread.id
     assert session.title == "Linear Issue: Add authentication"
-    assert session.directory == thread.directory == "/work/here"
+    assert session.directory == thread.directory == "/project/here"
     assert session.reply is not None
     assert session.reply.text == "I look at it."
     (first,) = thread.users()
@@ -278,7 +278,7 @@ async def test_whoever_stops_reading_closes_the_connection_and_not_the_run(
     reading = asyncio.create_task(read(client, session.id, "do it"))
 
     async def nobody_reads() -> bool:
-        agent._emit("/work/here", "tui.toast.show", {})  # a write is how the server sees that nobody reads
+        agent._emit("/project/here", "tui.toast.show", {})  # a write is how the server sees that nobody reads
         return not agent._readers
 
     async def begun() -> bool:

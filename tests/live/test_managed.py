@@ -31,7 +31,7 @@ async def test_a_resting_session_costs_no_instance_and_at_the_end_nothing_is_lef
         assert (await service.get("/readyz"))["problems"] == []
         # Its providers were loaded before anybody asked for anything, and that folder was let go of.
         said = service.data / "opencode" / "home" / "data" / "opencode" / "log" / "opencode.log"
-        assert "home/warm" in said.read_text("utf-8")
+        await service.becomes(lambda: "home/warm" in said.read_text("utf-8"))
         service.linear.model.tell("brief", [Say(text="Done.")])
         session = service.ask("[story=brief] be brief")
         await service.ends(session)

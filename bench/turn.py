@@ -18,7 +18,8 @@ from bench import deliveries, native
 from bench.figures import median, table, verdict
 from bench.servers import folder
 from dragoman import logs
-from dragoman.core.events import RunStarted, Tool, ToolFinished
+from dragoman.core.events.opencode import Tool, ToolFinished
+from dragoman.core.events.runs import RunStarted
 from dragoman.core.limits import Rules
 from dragoman.core.session import Session
 from dragoman.core.step import step

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from dragoman.core.activities import Action, Activity, Response, Thought
 from dragoman.core.effects import Effect, Post, Remind, StartRun
-from dragoman.core.events import Event, HeartbeatDue, Issue, Person, Prompt
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Issue, Person, Prompt
+from dragoman.core.events.timers import HeartbeatDue
 from dragoman.core.session import Message, Session, Step
 from dragoman.ids import (
     ActivityId,

@@ -22,10 +22,10 @@ from dragoman import logs
 from dragoman.config import LibrarySettings, Settings
 from dragoman.core import step as machine
 from dragoman.core.context import LinearContext
-from dragoman.core.events import (
+from dragoman.core.events import Event
+from dragoman.core.events.operators import (
     CompletionRequested,
     ErrorCounted,
-    Event,
     MessageAdded,
     ReactivationRequested,
     SessionMade,

@@ -17,7 +17,9 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.cli import main
-from dragoman.core.events import Event, RunAborted, RunFailed, RunStarted, SessionOpened, StopRequested
+from dragoman.core.events import Event
+from dragoman.core.events.linear import SessionOpened, StopRequested
+from dragoman.core.events.runs import RunAborted, RunFailed, RunStarted
 from dragoman.core.session import Session
 from dragoman.ids import AgentThread, SessionId, run_id
 from dragoman.ledger import turns

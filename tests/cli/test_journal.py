@@ -3,14 +3,14 @@
 from hypothesis import given, settings
 
 from dragoman.cli.journal import plain, tell
-from dragoman.core.events import (
+from dragoman.core.events import Event
+from dragoman.core.events.linear import StopRequested
+from dragoman.core.events.opencode import (
     Answered,
-    Event,
     PermissionAsked,
     Question,
     QuestionAsked,
     RunSettled,
-    StopRequested,
     Todo,
     TodosChanged,
     Tool,

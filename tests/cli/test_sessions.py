@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from dragoman import logs
 from dragoman.cli import main
-from dragoman.core.events import RunWaiting, SessionOpened, StopRequested
+from dragoman.core.events.linear import SessionOpened, StopRequested
+from dragoman.core.events.runs import RunWaiting
 from dragoman.ids import SessionId, run_id
 from dragoman.ledger import audit, turns
 from dragoman.ledger.sqlite import SqliteLedger

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from dragoman.cli import main
-from dragoman.core.events import IssueRead, RunAborted, RunStarted, SessionOpened, StopRequested
+from dragoman.core.events.linear import IssueRead, SessionOpened, StopRequested
+from dragoman.core.events.runs import RunAborted, RunStarted
 from dragoman.ids import AgentThread, SessionId, run_id
 from dragoman.ledger import turns
 from dragoman.ledger.sqlite import SqliteLedger

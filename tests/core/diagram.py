@@ -9,52 +9,36 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from dragoman.core.events import (
-    Answered,
-    AskDue,
-    AskGone,
-    Broke,
-    CheckpointDue,
-    CompletionRequested,
-    Delivered,
-    Event,
-    HeartbeatDue,
+from dragoman.core.events import Event
+from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, WorkFound
+from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
+from dragoman.core.events.linear import (
     IssueRead,
-    PatienceOver,
-    PlaceInQueue,
-    PlanDue,
     Prompted,
-    PullRequestClosed,
-    QuestionAsked,
-    ReactivationRequested,
-    Receipt,
     RepositoriesSuggested,
     RequestRefused,
-    ReviewReceived,
-    RunAborted,
-    RunFailed,
+    SessionOpened,
+    StopRequested,
+    Withdrawn,
+)
+from dragoman.core.events.opencode import (
+    Answered,
+    AskGone,
+    Broke,
+    QuestionAsked,
     RunInterrupted,
     RunRetrying,
     RunSettled,
     RunStalled,
-    RunStarted,
-    RunWaiting,
     Said,
-    SessionExpired,
-    SessionOpened,
-    ShipDue,
-    ShipFailed,
-    Shipped,
-    StatusRequested,
-    StopDue,
-    StopRequested,
     Todo,
     TodosChanged,
     Tool,
     ToolFinished,
-    Withdrawn,
-    WorkFound,
 )
+from dragoman.core.events.operators import CompletionRequested, ReactivationRequested, SessionExpired, StatusRequested
+from dragoman.core.events.runs import PlaceInQueue, RunAborted, RunFailed, RunStarted, RunWaiting
+from dragoman.core.events.timers import AskDue, CheckpointDue, HeartbeatDue, PatienceOver, PlanDue, ShipDue, StopDue
 from dragoman.core.findings import Finding
 from dragoman.core.limits import Rules
 from dragoman.core.routing import Place, Routing

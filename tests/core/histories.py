@@ -12,31 +12,25 @@ from msgspec.structs import replace
 
 from dragoman.core.activities import Activity, Final, Response
 from dragoman.core.effects import Effect, Post, Remind, ShowPlan
-from dragoman.core.events import (
+from dragoman.core.events import Event
+from dragoman.core.events.linear import IssueRead, Prompt, Prompted, SessionOpened, StopRequested
+from dragoman.core.events.opencode import (
     Answered,
     Compacted,
-    Event,
-    IssueRead,
     Outcome,
     PermissionAsked,
-    Prompt,
-    Prompted,
     Question,
     QuestionAsked,
     Reasoned,
-    RunAborted,
     RunSettled,
-    RunStarted,
     Said,
-    SessionOpened,
-    SetupRan,
-    StopRequested,
     Todo,
     TodosChanged,
     Tool,
     ToolFinished,
     ToolStarted,
 )
+from dragoman.core.events.runs import RunAborted, RunStarted, SetupRan
 from dragoman.core.limits import Rules
 from dragoman.core.session import Message, Phase, Session, Turn, live_turn
 from dragoman.core.step import step

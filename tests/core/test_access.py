@@ -8,18 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dragoman.core.access import DEEDS, Policy, Team, Who, decide, deed_of, person_of, team_of, wants_address
-from dragoman.core.events import (
-    Deed,
-    Event,
-    PermissionAsked,
-    Person,
-    Prompted,
-    QuestionAsked,
-    RefusalReason,
-    SessionOpened,
-    StopRequested,
-    Withdrawn,
-)
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Deed, Person, Prompted, RefusalReason, SessionOpened, StopRequested, Withdrawn
+from dragoman.core.events.opencode import PermissionAsked, QuestionAsked
 from dragoman.ids import AgentThread, AskId, UserId
 from tests.builders import a_person, a_prompt, a_run, a_session, an_issue, records
 from tests.core.histories import WHICH_COLOUR, Story

@@ -8,7 +8,8 @@ from dragoman.core import wording
 from dragoman.core.activities import Action, Choice, Elicitation, Thought
 from dragoman.core.asks import read_answer, read_permission
 from dragoman.core.effects import AnswerPermission, AnswerQuestion, Post, SteerRun, when_parked
-from dragoman.core.events import AskGone, PermissionAsked, Question, QuestionAsked, RunFailed, Tool
+from dragoman.core.events.opencode import AskGone, PermissionAsked, Question, QuestionAsked, Tool
+from dragoman.core.events.runs import RunFailed
 from dragoman.core.session import Resting, Working
 from dragoman.ids import AgentThread, AskId, RunId
 from tests.core.histories import WHICH_COLOUR, Story, bodies, shown

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dragoman.core.activities import Response, Thought
 from dragoman.core.effects import BeginIssue, Post, ReadIssue, Remind, StartRun, SteerRun
-from dragoman.core.events import Prompted, RunFailed, SessionOpened, StopDue, Withdrawn
+from dragoman.core.events.linear import Prompted, SessionOpened, Withdrawn
+from dragoman.core.events.runs import RunFailed
+from dragoman.core.events.timers import StopDue
 from dragoman.core.session import Closed, Resting, Starting, Working, status
 from tests.builders import a_person, a_prompt, an_issue
 from tests.core.histories import THREAD, Story, bodies, shown

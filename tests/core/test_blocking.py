@@ -6,7 +6,9 @@ from msgspec.structs import replace
 
 from dragoman.core import wording
 from dragoman.core.effects import LinkWork, ReadIssue, StartRun
-from dragoman.core.events import Blocker, BlockersDue, Delivered, Issue, IssueRead
+from dragoman.core.events.desk import Delivered
+from dragoman.core.events.linear import Blocker, Issue, IssueRead
+from dragoman.core.events.timers import BlockersDue
 from dragoman.core.limits import Rules
 from dragoman.core.session import Starting, Stopping
 from dragoman.ids import IssueId

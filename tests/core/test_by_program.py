@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from dragoman.core.events import (
-    CompletionRequested,
-    ErrorCounted,
-    IssueRead,
-    LibraryEvent,
-    RunStarted,
-    SessionMade,
-    SessionOpened,
-    ThreadLinked,
-)
+from dragoman.core.events.linear import IssueRead, SessionOpened
+from dragoman.core.events.operators import CompletionRequested, ErrorCounted, LibraryEvent, SessionMade, ThreadLinked
+from dragoman.core.events.runs import RunStarted
 from dragoman.core.session import Working, status
 from dragoman.ids import AgentThread, run_id
 from tests.builders import SESSION, a_prompt, an_issue

@@ -10,16 +10,16 @@ from dragoman.core.access import deed_of
 from dragoman.core.activities import Elicitation, Response
 from dragoman.core.asks import WHERE
 from dragoman.core.effects import LabelIssue, Post, ReadIssue, StartRun, SteerRun, SuggestRepositories, when_parked
-from dragoman.core.events import (
-    AskDue,
+from dragoman.core.events.linear import (
     IssueRead,
     Prompted,
     RepositoriesSuggested,
     RequestRefused,
-    RunFailed,
     Suggestion,
     Withdrawn,
 )
+from dragoman.core.events.runs import RunFailed
+from dragoman.core.events.timers import AskDue
 from dragoman.core.limits import Rules
 from dragoman.core.routing import Place, Routing
 from dragoman.core.session import Choosing, Closed, Resting, Starting, Stopping

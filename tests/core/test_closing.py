@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from dragoman.core import wording
 from dragoman.core.activities import Failure
 from dragoman.core.effects import DisposeInstance, StartRun
-from dragoman.core.events import (
-    Broke,
+from dragoman.core.events.linear import Withdrawn
+from dragoman.core.events.opencode import Broke
+from dragoman.core.events.operators import (
     CompletionRequested,
     MessageAdded,
     ReactivationRequested,
     SessionExpired,
     StatusRequested,
-    Withdrawn,
 )
 from dragoman.core.limits import Rules
 from dragoman.core.session import Closed, Resting, Starting, Status, Working, may_change, status, urgency

@@ -15,20 +15,19 @@ from dragoman.core.effects import (
     StartRun,
     SteerRun,
 )
-from dragoman.core.events import (
+from dragoman.core.events.opencode import (
     Aborted,
     Answered,
     Broke,
     Compacted,
     Declined,
     Outcome,
-    PlanDue,
     Reasoned,
-    RunFailed,
-    RunWaiting,
     Tool,
     ToolStarted,
 )
+from dragoman.core.events.runs import RunFailed, RunWaiting
+from dragoman.core.events.timers import PlanDue
 from dragoman.core.limits import Rules
 from dragoman.core.session import Resting, Working
 from dragoman.ids import PartId, activity_id

@@ -7,7 +7,10 @@ import pytest
 from dragoman.core import wording
 from dragoman.core.activities import Failure, Response
 from dragoman.core.effects import AbortRun, ClearWorkspace, Remind, StartRun
-from dragoman.core.events import RunAborted, RunFailed, RunStalled, StopDue, StopRequested, Tool, Withdrawn
+from dragoman.core.events.linear import StopRequested, Withdrawn
+from dragoman.core.events.opencode import RunStalled, Tool
+from dragoman.core.events.runs import RunAborted, RunFailed
+from dragoman.core.events.timers import StopDue
 from dragoman.core.session import Closed, Resting, Starting, Working
 from tests.core.histories import DIRECTORY, THREAD, Story, answer, bodies, shown
 

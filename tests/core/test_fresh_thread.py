@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from dragoman.core import prompts
 from dragoman.core.effects import StartRun
-from dragoman.core.events import RunFailed, RunStarted
+from dragoman.core.events.runs import RunFailed, RunStarted
 from dragoman.core.limits import Rules
 from dragoman.core.session import Workspace, status
 from dragoman.ids import AgentThread

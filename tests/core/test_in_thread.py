@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.core.events import Event, PermissionAsked, Prompted, Question, QuestionAsked, SessionOpened, StopRequested
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompted, SessionOpened, StopRequested
+from dragoman.core.events.opencode import PermissionAsked, Question, QuestionAsked
 from dragoman.core.in_thread import as_heard, choices_of
 from dragoman.core.session import OpenAsk, Resting, Session, Turn, Working
 from dragoman.ids import AgentThread, AskId

@@ -24,28 +24,22 @@ from dragoman.core.effects import (
     SteerRun,
     SuggestRepositories,
 )
-from dragoman.core.events import (
-    Answered,
-    AskGone,
-    BlockersDue,
-    Event,
-    HeartbeatDue,
+from dragoman.core.events import Event
+from dragoman.core.events.desk import ShipFailed, WorkFound
+from dragoman.core.events.linear import (
     IssueRead,
-    OperatorEvent,
     Prompt,
     Prompted,
     RepositoriesSuggested,
     RequestRefused,
-    RunSettled,
-    RunStarted,
     SessionOpened,
-    ShipDue,
-    ShipFailed,
-    StopDue,
     StopRequested,
     Withdrawn,
-    WorkFound,
 )
+from dragoman.core.events.opencode import Answered, AskGone, RunSettled
+from dragoman.core.events.operators import OperatorEvent
+from dragoman.core.events.runs import RunStarted
+from dragoman.core.events.timers import BlockersDue, HeartbeatDue, ShipDue, StopDue
 from dragoman.core.limits import Rules
 from dragoman.core.routing import Place, Routing
 from dragoman.core.session import (

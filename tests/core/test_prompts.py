@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dragoman.core.events import Prompt
+from dragoman.core.events.linear import Prompt
 from dragoman.core.prompts import CONTEXT_MOST, HISTORY_MOST, fence, first_prompt, follow_up, resumed
 from dragoman.core.session import Message, Workspace
 from tests.builders import a_person, a_prompt, a_session

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dragoman.core.effects import Remind
-from dragoman.core.events import HeartbeatDue, PlaceDue, PlaceInQueue
+from dragoman.core.events.runs import PlaceInQueue
+from dragoman.core.events.timers import HeartbeatDue, PlaceDue
 from tests.core.histories import Story, bodies
 
 FIRST = "All places are taken by running work. Yours is number 3 in the queue and starts by itself."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.core.events import Answered, Check, Receipt
+from dragoman.core.events.desk import Check, Receipt
+from dragoman.core.events.opencode import Answered
 from dragoman.core.receipt import (
     commit_message,
     differences,

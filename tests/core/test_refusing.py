@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.core.activities import Elicitation, Response, Thought
 from dragoman.core.effects import Post
-from dragoman.core.events import Prompted, RequestRefused
+from dragoman.core.events.linear import Prompted, RequestRefused
 from dragoman.core.session import Closed, Resting, Starting, Stopping, Working, status
 from tests.builders import a_person, a_prompt, an_issue
 from tests.core.histories import Story

@@ -5,17 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dragoman.core.effects import ClearWorkspace, ReplyToReview, StartRun
-from dragoman.core.events import (
-    Answered,
-    Broke,
-    CompletionRequested,
-    Delivered,
-    Event,
-    PullRequestClosed,
-    ReviewReceived,
-    SessionExpired,
-    Withdrawn,
-)
+from dragoman.core.events import Event
+from dragoman.core.events.desk import Delivered
+from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
+from dragoman.core.events.linear import Withdrawn
+from dragoman.core.events.opencode import Answered, Broke
+from dragoman.core.events.operators import CompletionRequested, SessionExpired
 from dragoman.core.findings import Finding
 from dragoman.core.review import watched
 from dragoman.core.session import Closed, Resting, Starting, status

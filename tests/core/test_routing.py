@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dragoman.core.choosing import Facts, Handling, Reason, Trigger
-from dragoman.core.events import Suggestion
+from dragoman.core.events.linear import Suggestion
 from dragoman.core.limits import Rules
 from dragoman.core.placing import would_be
 from dragoman.core.routing import Decision, Place, Routing, find, named_in, read_answer, route

@@ -6,19 +6,9 @@ import pytest
 
 from dragoman.core.activities import Response
 from dragoman.core.effects import InspectWork, LinkWork, NudgeAgent, ShipLater, ShipWork, StartRun, SteerRun
-from dragoman.core.events import (
-    Answered,
-    Broke,
-    Delivered,
-    Outcome,
-    Receipt,
-    RunFailed,
-    ShipFailed,
-    Shipped,
-    Tool,
-    Usage,
-    WorkFound,
-)
+from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, WorkFound
+from dragoman.core.events.opencode import Answered, Broke, Outcome, Tool, Usage
+from dragoman.core.events.runs import RunFailed
 from dragoman.core.session import Resting, Shipping, Stopping, Working
 from tests.core.histories import Story, answer
 

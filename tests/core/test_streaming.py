@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dragoman.core.activities import Elicitation, Response, Thought, is_fleeting
-from dragoman.core.events import RunWaiting, Tool
+from dragoman.core.events.opencode import Tool
+from dragoman.core.events.runs import RunWaiting
 from dragoman.core.limits import Rules
 from tests.core.histories import WHICH_COLOUR, Story
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.activities import Action
-from dragoman.core.events import Todo, Tool
+from dragoman.core.events.opencode import Todo, Tool
 from dragoman.core.tools import TABLE, bounded, fenced, relative, show
 from dragoman.core.translate import closed_plan
 

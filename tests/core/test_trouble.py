@@ -10,14 +10,9 @@ from dragoman.core.effects import (
     ResumeRun,
     SteerRun,
 )
-from dragoman.core.events import (
-    PatienceOver,
-    RunInterrupted,
-    RunRetrying,
-    RunStalled,
-    RunWaiting,
-    Tool,
-)
+from dragoman.core.events.opencode import RunInterrupted, RunRetrying, RunStalled, Tool
+from dragoman.core.events.runs import RunWaiting
+from dragoman.core.events.timers import PatienceOver
 from dragoman.core.session import Resting, Starting, Stopping, Working
 from tests.core.histories import Story, bodies
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from dragoman.core.effects import Effect
-from dragoman.core.events import Event, Prompt, Prompted, SessionOpened, Todo, TodosChanged
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompt, Prompted, SessionOpened
+from dragoman.core.events.opencode import Todo, TodosChanged
 from dragoman.core.session import Session
 from dragoman.errors import LedgerError
 from dragoman.ledger.codec import (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.core.events import CompletionRequested, Event, MessageAdded, Prompted, ReactivationRequested
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompted
+from dragoman.core.events.operators import CompletionRequested, MessageAdded, ReactivationRequested
 from dragoman.core.session import Session
 from dragoman.core.step import step
 from dragoman.ids import SessionId

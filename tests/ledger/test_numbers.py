@@ -10,19 +10,10 @@ from msgspec.structs import replace
 
 from dragoman.core.activities import Action, Failure, Response
 from dragoman.core.effects import Effect
-from dragoman.core.events import (
-    Answered,
-    Broke,
-    Event,
-    PermissionAsked,
-    Prompted,
-    RunAborted,
-    RunSettled,
-    RunStarted,
-    SessionOpened,
-    StopRequested,
-    Usage,
-)
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompted, SessionOpened, StopRequested
+from dragoman.core.events.opencode import Answered, Broke, PermissionAsked, RunSettled, Usage
+from dragoman.core.events.runs import RunAborted, RunStarted
 from dragoman.core.session import Resting, Session, Starting, Turn, live_turn
 from dragoman.ids import AgentThread, AskId, SessionId
 from dragoman.ledger import cleanup, effects, migrations, numbers, queries, turns

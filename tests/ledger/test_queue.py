@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from dragoman.core.effects import StartRun
-from dragoman.core.events import Event, IssueRead, RunAborted, RunStarted, SessionOpened, StopRequested
+from dragoman.core.events import Event
+from dragoman.core.events.linear import IssueRead, SessionOpened, StopRequested
+from dragoman.core.events.runs import RunAborted, RunStarted
 from dragoman.core.step import step
 from dragoman.ids import AgentThread, HostId, RunId, SessionId, run_id
 from dragoman.ledger import effects, queue, turns

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dragoman.core.events import MessageAdded
+from dragoman.core.events.operators import MessageAdded
 from dragoman.core.session import Session
 from dragoman.ids import SessionId
 from dragoman.ledger import turns

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from dragoman.core.events import Event, Prompted, SessionOpened
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompted, SessionOpened
 from dragoman.core.session import Message, Resting, Session, Starting, Step, Turn
 from dragoman.errors import LedgerError
 from dragoman.ids import SessionId

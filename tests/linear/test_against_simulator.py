@@ -8,7 +8,8 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from dragoman.core.activities import Action, Choice, Elicitation, Response, Thought
-from dragoman.core.events import Prompted, SessionOpened, StopRequested, Suggestion, Todo, Withdrawn
+from dragoman.core.events.linear import Prompted, SessionOpened, StopRequested, Suggestion, Withdrawn
+from dragoman.core.events.opencode import Todo
 from dragoman.errors import LinearError
 from dragoman.ids import IssueId, SessionId, activity_id
 from dragoman.linear.client import Linear, open_linear

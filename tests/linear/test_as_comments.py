@@ -6,7 +6,7 @@ from functools import reduce
 
 from dragoman.core.activities import Action, Choice, Elicitation, Failure, Offer, Thought
 from dragoman.core.effects import Post, ShowPlan
-from dragoman.core.events import Todo
+from dragoman.core.events.opencode import Todo
 from dragoman.linear.as_comments import STEPS_KEPT, Progress, add, comment_body, progress_body
 from dragoman.linear.outbound import BODY_LIMIT
 from tests.builders import a_fleeting_post, a_post

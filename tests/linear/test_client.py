@@ -6,7 +6,8 @@ import pytest
 
 from dragoman.clock import Clock
 from dragoman.core.activities import Action, Elicitation, Failure, Response, Thought
-from dragoman.core.events import Issue, Todo
+from dragoman.core.events.linear import Issue
+from dragoman.core.events.opencode import Todo
 from dragoman.errors import LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId, activity_id
 from dragoman.linear.client import Linear, open_linear, priority_of

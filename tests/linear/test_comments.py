@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dragoman.core.events import Prompted, SessionOpened, StopRequested
+from dragoman.core.events.linear import Prompted, SessionOpened, StopRequested
 from dragoman.ids import UserId
 from dragoman.linear.inbound import Ignored, Reading, Relevant, read
 from dragoman.linear.webhook import Delivery

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dragoman.core.events import Issue, Person, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
+from dragoman.core.events.linear import Issue, Person, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
 from dragoman.ids import ActivityId, IssueId, UserId
 from dragoman.linear.inbound import AboutIssue, AboutOrganization, Ignored, Reading, Relevant, read
 from dragoman.linear.webhook import UnreadableDelivery

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Response, Thought
-from dragoman.core.events import Issue, Todo
+from dragoman.core.events.linear import Issue
+from dragoman.core.events.opencode import Todo
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
 from dragoman.linear.identity import Viewer
 from dragoman.linear.outbound import (

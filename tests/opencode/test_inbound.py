@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from dragoman.core.events import (
+from dragoman.core.events.opencode import (
     Aborted,
     AgentEvent,
     Answered,

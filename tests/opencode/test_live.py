@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.events import (
+from dragoman.core.events.opencode import (
     Aborted,
     AgentEvent,
     Answered,

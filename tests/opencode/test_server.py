@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.events import Answered, RunInterrupted, RunSettled
+from dragoman.core.events.opencode import Answered, RunInterrupted, RunSettled
 from dragoman.errors import Refusal
 from dragoman.opencode import adopt
 from dragoman.opencode.server import Endpoint

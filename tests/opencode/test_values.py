@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.core.events import Aborted, Answered, Broke, Declined
+from dragoman.core.events.opencode import Aborted, Answered, Broke, Declined
 from dragoman.errors import ConfigurationError, Refusal
 from dragoman.opencode import adopt, wire
 from dragoman.opencode.outcome import broke, cause_of, read_outcome

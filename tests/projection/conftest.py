@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dragoman.core.events import SessionOpened
+from dragoman.core.events.linear import SessionOpened
 from dragoman.core.limits import Rules
 from dragoman.core.session import Message
 from dragoman.ids import HostId, SessionId

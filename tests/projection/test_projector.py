@@ -7,7 +7,7 @@ import time
 
 from structlog.testing import capture_logs
 
-from dragoman.core.events import Withdrawn
+from dragoman.core.events.linear import Withdrawn
 from dragoman.ids import SessionId
 from dragoman.ledger import changes
 from dragoman.ledger.sqlite import SqliteLedger

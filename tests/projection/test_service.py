@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dragoman import config, logs
-from dragoman.core.events import SessionOpened
+from dragoman.core.events.linear import SessionOpened
 from dragoman.errors import Refusal
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.ledger.sqlite import SqliteLedger

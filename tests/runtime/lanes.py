@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dragoman.core.effects import Post, StartRun
-from dragoman.core.events import Event, SessionOpened
+from dragoman.core.events import Event
+from dragoman.core.events.linear import SessionOpened
 from dragoman.core.session import Session
 from dragoman.ledger import effects, turns
 from dragoman.ledger.effects import Claimed

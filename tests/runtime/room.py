@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from dragoman.core.effects import InspectWork
-from dragoman.core.events import Event, IssueRead, Prompted, SessionOpened, StopRequested, WorkFound
+from dragoman.core.events import Event
+from dragoman.core.events.desk import WorkFound
+from dragoman.core.events.linear import IssueRead, Prompted, SessionOpened, StopRequested
 from dragoman.core.limits import Rules
 from dragoman.core.session import Session
 from dragoman.errors import OpenCodeDown

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.core.events import RunAborted, RunStarted, RunWaiting, StopDue
+from dragoman.core.events.runs import RunAborted, RunStarted, RunWaiting
+from dragoman.core.events.timers import StopDue
 from dragoman.ids import SessionId, run_id
 from dragoman.runtime.desk import MADE_ANEW
 from dragoman.runtime.performers import fence

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dragoman.core.events import IssueRead, RunAborted, RunFailed, RunStarted, SessionOpened
+from dragoman.core.events.linear import IssueRead, SessionOpened
+from dragoman.core.events.runs import RunAborted, RunFailed, RunStarted
 from dragoman.core.session import Session, Workspace
 from dragoman.errors import GitError, Refusal
 from dragoman.ids import AgentThread, SessionId, run_id

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from dragoman.core.access import Policy
-from dragoman.core.events import Person, Prompted, StopRequested
+from dragoman.core.events.linear import Person, Prompted, StopRequested
 from dragoman.ids import UserId
 from dragoman.linear.client import open_linear
 from dragoman.runtime.directory import Directory

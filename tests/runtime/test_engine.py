@@ -7,7 +7,8 @@ import pytest
 from dragoman.core import step as machine
 from dragoman.core.activities import Response
 from dragoman.core.effects import Post
-from dragoman.core.events import IssueRead, Said, SessionOpened, Withdrawn
+from dragoman.core.events.linear import IssueRead, SessionOpened, Withdrawn
+from dragoman.core.events.opencode import Said
 from dragoman.core.limits import Rules
 from dragoman.core.session import Closed, Resting, Session, Starting
 from dragoman.ids import PartId, SessionId

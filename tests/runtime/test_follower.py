@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.core.events import PermissionAsked
+from dragoman.core.events.opencode import PermissionAsked
 from dragoman.core.session import Working
 from dragoman.errors import LedgerError
 from dragoman.ids import AskId, SessionId

@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from dragoman import config
 from dragoman.cli import serve as serve_module
 from dragoman.cli.serve import EX_BROKEN, EX_CONFIG
-from dragoman.core.events import SessionOpened
+from dragoman.core.events.linear import SessionOpened
 from dragoman.errors import LedgerError, Refusal
 from dragoman.ids import SessionId
 from dragoman.ledger import effects, read

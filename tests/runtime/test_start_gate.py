@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from dragoman.core.effects import Post
-from dragoman.core.events import IssueRead, RunFailed, SessionOpened
+from dragoman.core.events.linear import IssueRead, SessionOpened
+from dragoman.core.events.runs import RunFailed
 from dragoman.core.session import Session
 from dragoman.ids import SessionId, run_id
 from dragoman.ledger import turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dragoman.core.events import CompletionRequested
+from dragoman.core.events.operators import CompletionRequested
 from dragoman.ids import SessionId
 from dragoman.ledger import effects, read
 from dragoman.ledger.pools import Job

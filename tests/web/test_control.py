@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from dragoman import logs
-from dragoman.core.events import CompletionRequested, SessionOpened
+from dragoman.core.events.linear import SessionOpened
+from dragoman.core.events.operators import CompletionRequested
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.ledger import audit

@@ -8,7 +8,9 @@ from typing import Never
 
 import pytest
 
-from dragoman.core.events import RunFailed, SessionOpened, StatusRequested
+from dragoman.core.events.linear import SessionOpened
+from dragoman.core.events.operators import StatusRequested
+from dragoman.core.events.runs import RunFailed
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId, run_id
 from dragoman.runtime.service import Service

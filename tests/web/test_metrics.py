@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dragoman import config
 from dragoman.config.values import is_loopback
 from dragoman.core.access import Policy
-from dragoman.core.events import SessionOpened
+from dragoman.core.events.linear import SessionOpened
 from dragoman.core.pace import Paces
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId

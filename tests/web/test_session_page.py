@@ -7,7 +7,7 @@ from typing import Never
 
 import pytest
 
-from dragoman.core.events import SessionOpened
+from dragoman.core.events.linear import SessionOpened
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.runtime.service import Service

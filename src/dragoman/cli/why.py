@@ -11,7 +11,7 @@ from dragoman import config, logs
 from dragoman.cli.journal import plain
 from dragoman.cli.ledger_file import EX_CONFIG, fail, look_if_there
 from dragoman.core.choosing import PRIORITIES, Choice, Reason, Way
-from dragoman.core.events import Issue, Prompt, Suggestion
+from dragoman.core.events.linear import Issue, Prompt, Suggestion
 from dragoman.core.placing import would_be
 from dragoman.core.session import Choosing, Session, status
 from dragoman.core.taking_up import facts_of_issue

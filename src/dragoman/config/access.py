@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from dragoman.core.access import DEEDS, Policy, Who
-from dragoman.core.events import Deed
+from dragoman.core.events.linear import Deed
 
 EXAMPLE = '[access] approve = [{ users = ["ann@example.com"], teams = ["ENG"] }]'
 _PARTS = ("users", "teams")

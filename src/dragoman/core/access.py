@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from typing import assert_never, get_args
 
-from dragoman.core.events import (
-    Deed,
-    Event,
-    Issue,
-    PermissionAsked,
-    Person,
-    Prompted,
-    RefusalReason,
-    SessionOpened,
-    StopRequested,
-)
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Deed, Issue, Person, Prompted, RefusalReason, SessionOpened, StopRequested
+from dragoman.core.events.opencode import PermissionAsked
 from dragoman.core.session import Choosing, Closed, Resting, Session, Working
 from dragoman.core.taking_up import approves_plan
 from dragoman.core.turns import wants_to_wait

@@ -10,7 +10,8 @@ from dragoman.core import wording
 from dragoman.core.asks import Reply, read_answer, read_permission
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AnswerPermission, AnswerQuestion
-from dragoman.core.events import AskRaised, PermissionAsked, Prompt, QuestionAsked
+from dragoman.core.events.linear import Prompt
+from dragoman.core.events.opencode import AskRaised, PermissionAsked, QuestionAsked
 from dragoman.core.limits import NEARLY
 from dragoman.core.session import OpenAsk, Settled, Working
 from dragoman.ids import AskId

@@ -10,7 +10,7 @@ from typing import Literal
 
 from dragoman.core import wording
 from dragoman.core.activities import Choice, Elicitation
-from dragoman.core.events import PermissionAsked, Question
+from dragoman.core.events.opencode import PermissionAsked, Question
 from dragoman.core.session import Choosing, OpenAsk
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.ids import AskId

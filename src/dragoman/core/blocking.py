@@ -12,7 +12,8 @@ from dragoman.core import wording
 from dragoman.core.asks import normalised
 from dragoman.core.draft import Draft
 from dragoman.core.effects import ReadIssue
-from dragoman.core.events import BlockersDue, Prompt
+from dragoman.core.events.linear import Prompt
+from dragoman.core.events.timers import BlockersDue
 from dragoman.core.session import Starting
 from dragoman.core.taking_up import choose_among
 

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from dragoman.core import wording
 from dragoman.core.draft import Draft
-from dragoman.core.events import ErrorCounted, LibraryEvent, SessionMade, ThreadLinked
+from dragoman.core.events.operators import ErrorCounted, LibraryEvent, SessionMade, ThreadLinked
 from dragoman.core.from_context import issue_of, person_of
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.session import Message, Resting

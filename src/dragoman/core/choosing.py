@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dragoman.core.events import Person
+from dragoman.core.events.linear import Person
 from dragoman.record import Record
 
 Mode = Literal["session", "simple"]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from dragoman.core import wording
 from dragoman.core.draft import Draft
 from dragoman.core.effects import ClearWorkspace, DisposeInstance
-from dragoman.core.events import (
+from dragoman.core.events.operators import (
     CompletionRequested,
     MessageAdded,
     OperatorEvent,

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from dragoman.core.activities import Activity, Elicitation, Final, Response, Thought, is_fleeting
 from dragoman.core.asks import WHERE, choices, elicitation
 from dragoman.core.effects import Effect, Post, Remind
-from dragoman.core.events import Answered, AskDue, PermissionAsked, RunEvent, Usage
+from dragoman.core.events import RunEvent
+from dragoman.core.events.opencode import Answered, PermissionAsked, Usage
+from dragoman.core.events.timers import AskDue
 from dragoman.core.limits import Rules
 from dragoman.core.session import Choosing, Live, Message, Phase, Session, Starting, Step, Turn, Working
 from dragoman.ids import ActivityId, activity_id

@@ -10,17 +10,11 @@ from typing import Literal
 
 from dragoman.core import wording
 from dragoman.core.activities import Activity
-from dragoman.core.events import (
-    Issue,
-    IssueRead,
-    Prompt,
-    RepositoriesSuggested,
-    RunAborted,
-    RunEvent,
-    RunFailed,
-    ShipFailed,
-    Todo,
-)
+from dragoman.core.events import RunEvent
+from dragoman.core.events.desk import ShipFailed
+from dragoman.core.events.linear import Issue, IssueRead, Prompt, RepositoriesSuggested
+from dragoman.core.events.opencode import Todo
+from dragoman.core.events.runs import RunAborted, RunFailed
 from dragoman.core.findings import Reply
 from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId
 from dragoman.record import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from dragoman.core.context import LinearContext
-from dragoman.core.events import Issue, Person, Prompt
+from dragoman.core.events.linear import Issue, Person, Prompt
 from dragoman.ids import IssueId, UserId
 
 

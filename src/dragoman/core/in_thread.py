@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from dragoman.core.activities import Choice
 from dragoman.core.asks import choices, elicitation
-from dragoman.core.events import Event, Prompt, Prompted, QuestionAsked, SessionOpened
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompt, Prompted, SessionOpened
+from dragoman.core.events.opencode import QuestionAsked
 from dragoman.core.session import Choosing, Closed, Resting, Session, Working
 from dragoman.core.taking_up import ways_on
 

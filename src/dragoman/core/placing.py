@@ -22,7 +22,8 @@ from dragoman.core.asks import WHERE
 from dragoman.core.choosing import Choice, Facts, Reason
 from dragoman.core.draft import Draft
 from dragoman.core.effects import LabelIssue, SuggestRepositories
-from dragoman.core.events import AskDue, Prompt, Suggestion
+from dragoman.core.events.linear import Prompt, Suggestion
+from dragoman.core.events.timers import AskDue
 from dragoman.core.limits import NEARLY, Rules
 from dragoman.core.routing import Decision, find, named_in, read_answer, route, settle_in
 from dragoman.core.session import Choosing, Session, Starting

@@ -14,7 +14,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from dragoman.core.choosing import Choice, Profile
-from dragoman.core.events import Issue, Prompt
+from dragoman.core.events.linear import Issue, Prompt
 from dragoman.core.findings import Finding
 from dragoman.core.session import Message, Session, Workspace
 from dragoman.core.tools import bounded

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-from dragoman.core.events import Answered, Check, Issue, Receipt
+from dragoman.core.events.desk import Check, Receipt
+from dragoman.core.events.linear import Issue
+from dragoman.core.events.opencode import Answered
 from dragoman.core.session import Turn
 from dragoman.core.tools import BODY_MOST, bounded, fenced
 from dragoman.core.wording import one_line

@@ -13,7 +13,7 @@ from typing import assert_never
 from dragoman.core import wording
 from dragoman.core.activities import Response, Thought
 from dragoman.core.draft import Draft
-from dragoman.core.events import RequestRefused
+from dragoman.core.events.linear import RequestRefused
 from dragoman.core.session import Choosing, Closed, Message, Resting, Shipping, Starting, Stopping, Working
 
 

@@ -7,7 +7,7 @@ import re
 from dragoman.core import wording_review as wording
 from dragoman.core.draft import Draft
 from dragoman.core.effects import ReplyToReview
-from dragoman.core.events import Answered
+from dragoman.core.events.opencode import Answered
 from dragoman.core.findings import Reply
 from dragoman.core.session import Turn
 from dragoman.core.tools import bounded

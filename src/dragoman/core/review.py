@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from dragoman.core import wording_review as wording
 from dragoman.core.draft import Draft
-from dragoman.core.events import ForgeEvent, Prompt, PullRequestClosed, ReviewReceived
+from dragoman.core.events.forge import ForgeEvent, PullRequestClosed, ReviewReceived
+from dragoman.core.events.linear import Prompt
 from dragoman.core.findings import Finding
 from dragoman.core.session import Closed, Live, Resting, Review, Session, Stopping
 from dragoman.core.taking_up import is_undecided

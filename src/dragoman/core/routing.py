@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from dragoman.core.choosing import Choice, Facts, PermissionRule, Reason
-from dragoman.core.events import Suggestion
+from dragoman.core.events.linear import Suggestion
 from dragoman.core.tags import of_words
 from dragoman.record import Record
 

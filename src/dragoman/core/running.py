@@ -12,48 +12,42 @@ from dragoman.core.answering import drop_ask, expire_ask, raise_ask
 from dragoman.core.blocking import is_blocked, look_at_blockers
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, ResumeRun, SaveWork, ShowPlan
-from dragoman.core.events import (
+from dragoman.core.events import RunEvent
+from dragoman.core.events.desk import ShipFailed, Shipped, WorkFound
+from dragoman.core.events.linear import IssueRead, RepositoriesSuggested
+from dragoman.core.events.opencode import (
     Aborted,
     AgentEvent,
     Answered,
-    AskDue,
     AskGone,
-    BlockersDue,
     Broke,
-    CheckpointDue,
     Compacted,
     Declined,
-    HeartbeatDue,
-    IssueRead,
     Outcome,
-    PatienceOver,
     PermissionAsked,
-    PlaceDue,
-    PlaceInQueue,
-    PlanDue,
     QuestionAsked,
     Reasoned,
-    RepositoriesSuggested,
-    RunAborted,
-    RunEvent,
-    RunFailed,
     RunInterrupted,
     RunRetrying,
     RunSettled,
     RunStalled,
-    RunStarted,
-    RunWaiting,
     Said,
-    SetupRan,
-    ShipDue,
-    ShipFailed,
-    Shipped,
-    StopDue,
     Todo,
     TodosChanged,
     ToolFinished,
     ToolStarted,
-    WorkFound,
+)
+from dragoman.core.events.runs import PlaceInQueue, RunAborted, RunFailed, RunStarted, RunWaiting, SetupRan
+from dragoman.core.events.timers import (
+    AskDue,
+    BlockersDue,
+    CheckpointDue,
+    HeartbeatDue,
+    PatienceOver,
+    PlaceDue,
+    PlanDue,
+    ShipDue,
+    StopDue,
 )
 from dragoman.core.limits import NEARLY
 from dragoman.core.placing import remind

@@ -7,7 +7,8 @@ from typing import Literal
 from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
 from dragoman.core.effects import Effect, Post
-from dragoman.core.events import Answered, AskRaised, Blocker, Issue, Person, Prompt, Todo
+from dragoman.core.events.linear import Blocker, Issue, Person, Prompt
+from dragoman.core.events.opencode import Answered, AskRaised, Todo
 from dragoman.core.findings import Finding
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.routing import Decision

@@ -19,17 +19,10 @@ from dragoman.core import receipt, wording
 from dragoman.core.activities import Response
 from dragoman.core.draft import Draft
 from dragoman.core.effects import InspectWork, LinkWork, NudgeAgent, ShipLater, ShipWork
-from dragoman.core.events import (
-    Answered,
-    HeartbeatDue,
-    Outcome,
-    RunEvent,
-    ShipDue,
-    ShipFailed,
-    Shipped,
-    Usage,
-    WorkFound,
-)
+from dragoman.core.events import RunEvent
+from dragoman.core.events.desk import ShipFailed, Shipped, WorkFound
+from dragoman.core.events.opencode import Answered, Outcome, Usage
+from dragoman.core.events.timers import HeartbeatDue, ShipDue
 from dragoman.core.limits import NEARLY
 from dragoman.core.session import Review, Shipping, Working
 from dragoman.core.turns import on_heartbeat, settle

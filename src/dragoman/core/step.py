@@ -47,26 +47,19 @@ from dragoman.core.blocking import starts_anyway
 from dragoman.core.by_program import on_library
 from dragoman.core.closing import clear_up, close, keep_time, on_operator
 from dragoman.core.draft import Draft
-from dragoman.core.events import (
+from dragoman.core.events import Event
+from dragoman.core.events.desk import Delivered
+from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
+from dragoman.core.events.linear import Issue, Prompt, Prompted, RequestRefused, SessionOpened, StopRequested, Withdrawn
+from dragoman.core.events.operators import (
     CompletionRequested,
-    Delivered,
     ErrorCounted,
-    Event,
-    Issue,
     MessageAdded,
-    Prompt,
-    Prompted,
-    PullRequestClosed,
     ReactivationRequested,
-    RequestRefused,
-    ReviewReceived,
     SessionExpired,
     SessionMade,
-    SessionOpened,
     StatusRequested,
-    StopRequested,
     ThreadLinked,
-    Withdrawn,
 )
 from dragoman.core.limits import Rules
 from dragoman.core.refusing import on_refused

@@ -19,7 +19,7 @@ from dragoman.core.activities import Final, Offer, Response
 from dragoman.core.asks import normalised
 from dragoman.core.choosing import Choice, Facts, Mode, Reason, Way
 from dragoman.core.draft import Draft
-from dragoman.core.events import Issue, Prompt
+from dragoman.core.events.linear import Issue, Prompt
 from dragoman.core.routing import Decision, Place, settle_in
 from dragoman.core.session import Choosing, Session, Starting, profile
 from dragoman.core.tags import of_words

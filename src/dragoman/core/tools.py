@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from dragoman.core.activities import Action
-from dragoman.core.events import Tool
+from dragoman.core.events.opencode import Tool
 from dragoman.core.wording import one_line
 from dragoman.record import Record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.core import tools, wording
 from dragoman.core.activities import Activity, Thought
-from dragoman.core.events import Compacted, Reasoned, Said, Todo, ToolFinished, ToolStarted
+from dragoman.core.events.opencode import Compacted, Reasoned, Said, Todo, ToolFinished, ToolStarted
 
 THOUGHT_MOST = 4_000  # characters
 

@@ -19,7 +19,9 @@ from dragoman.core.effects import (
     StartRun,
     SteerRun,
 )
-from dragoman.core.events import Answered, HeartbeatDue, Prompt, StopDue, Suggestion
+from dragoman.core.events.linear import Prompt, Suggestion
+from dragoman.core.events.opencode import Answered
+from dragoman.core.events.timers import HeartbeatDue, StopDue
 from dragoman.core.limits import NEARLY
 from dragoman.core.placing import TRIES, chosen_by, find_place, not_understood
 from dragoman.core.replying import reply_to_review

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dragoman.core.events import (
-    Broke,
-    Cause,
-    Issue,
-    PermissionAsked,
-    Prompt,
-    Question,
-    RequestRefused,
-    RunRetrying,
-    RunWaiting,
-    SetupRan,
-)
+from dragoman.core.events.linear import Issue, Prompt, RequestRefused
+from dragoman.core.events.opencode import Broke, Cause, PermissionAsked, Question, RunRetrying
+from dragoman.core.events.runs import RunWaiting, SetupRan
 
 QUEUED = "Queued: I start on this when the current work is done."
 STEERED = "Got it. I am passing this on to the running work; one answer will cover both."

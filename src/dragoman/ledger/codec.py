@@ -8,7 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from dragoman.core.effects import Effect
-from dragoman.core.events import Event, SessionOpened
+from dragoman.core.events import Event
+from dragoman.core.events.linear import SessionOpened
 from dragoman.core.session import Session
 from dragoman.errors import LedgerError
 from dragoman.ledger.pools import Job

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, assert_never
 
-from dragoman.core.events import CompletionRequested, Event, ReactivationRequested, StopRequested
+from dragoman.core.events import Event
+from dragoman.core.events.linear import StopRequested
+from dragoman.core.events.operators import CompletionRequested, ReactivationRequested
 from dragoman.core.session import Session, Status, live_turn, may_change, status
 from dragoman.ids import SessionId
 from dragoman.ledger import audit, turns

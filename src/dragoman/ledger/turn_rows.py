@@ -9,7 +9,9 @@ from typing import Literal
 
 from dragoman.core.activities import Failure, is_final
 from dragoman.core.effects import Post
-from dragoman.core.events import Answered, Event, PermissionAsked, QuestionAsked, RunSettled, RunStarted, Usage
+from dragoman.core.events import Event
+from dragoman.core.events.opencode import Answered, PermissionAsked, QuestionAsked, RunSettled, Usage
+from dragoman.core.events.runs import RunStarted
 from dragoman.core.session import Message, Session, Step, Stopping, live_turn
 from dragoman.ledger import queries
 from dragoman.ledger.tx import Tx

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dragoman.core.events import Event, RequestRefused, SessionExpired
+from dragoman.core.events import Event
+from dragoman.core.events.linear import RequestRefused
+from dragoman.core.events.operators import SessionExpired
 from dragoman.core.review import watched
 from dragoman.core.session import Session, Step, live_turn, status
 from dragoman.core.step import step

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from dragoman.core import wording
 from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Offer, Response, Thought
 from dragoman.core.effects import Post, ShowPlan
-from dragoman.core.events import Todo
+from dragoman.core.events.opencode import Todo
 from dragoman.ids import ActivityId
 from dragoman.linear.identity import Viewer
 from dragoman.linear.outbound import BODY_LIMIT, LABEL_LIMIT

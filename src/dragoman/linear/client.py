@@ -15,7 +15,8 @@ import msgspec
 
 from dragoman.clock import Clock, SystemClock
 from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
-from dragoman.core.events import Blocker, Issue, Person, Suggestion, Todo
+from dragoman.core.events.linear import Blocker, Issue, Person, Suggestion
+from dragoman.core.events.opencode import Todo
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, Thread, UserId
 from dragoman.linear import files, outbound, wire

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dragoman.core.asks import normalised
-from dragoman.core.events import Prompt, Prompted, SessionOpened, StopRequested
+from dragoman.core.events.linear import Prompt, Prompted, SessionOpened, StopRequested
 from dragoman.ids import ActivityId, CommentId, IssueId, OrganizationId, Thread, UserId, thread_session_id
 from dragoman.linear import asked, readings, wire
 from dragoman.linear.mentions import is_addressed, without_address

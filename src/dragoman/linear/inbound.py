@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import UNSET
 
-from dragoman.core.events import LinearEvent, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
+from dragoman.core.events.linear import LinearEvent, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
 from dragoman.linear import asked, comments, readings
 from dragoman.linear.readings import AboutIssue, AboutOrganization, Ignored, Reading, Relevant

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Offer, Response, Thought
-from dragoman.core.events import Issue, Todo
+from dragoman.core.events.linear import Issue
+from dragoman.core.events.opencode import Todo
 from dragoman.ids import ActivityId, SessionId, UserId
 from dragoman.linear.identity import Viewer
 from dragoman.linear.text import clean, clip, shorten

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from dragoman.core.events import Issue, LinearEvent, Person, Withdrawn
+from dragoman.core.events.linear import Issue, LinearEvent, Person, Withdrawn
 from dragoman.ids import IssueId, OrganizationId, SessionId, UserId
 from dragoman.linear import wire
 from dragoman.linear.webhook import Delivery

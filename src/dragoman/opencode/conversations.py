@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import prompts
 from dragoman.core.context import LinearContext
-from dragoman.core.events import Usage
+from dragoman.core.events.opencode import Usage
 from dragoman.core.from_context import prompt_of
 from dragoman.core.retry import backoff
 from dragoman.errors import ConfigurationError, OpenCodeDown, OpenCodeError, Refusal

@@ -20,7 +20,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from dragoman.core.events import (
+from dragoman.core.events.opencode import (
     AgentEvent,
     AskGone,
     AskRaised,

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from dragoman import logs
 from dragoman.core import prompts, wording
-from dragoman.core.events import (
+from dragoman.core.events.opencode import (
     Aborted,
     AgentEvent,
     Answered,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from dragoman.core.events import Aborted, Answered, Broke, Cause, Declined, Outcome, Usage
+from dragoman.core.events.opencode import Aborted, Answered, Broke, Cause, Declined, Outcome, Usage
 from dragoman.core.trouble import read_trouble
 from dragoman.ids import MessageId
 from dragoman.opencode import wire

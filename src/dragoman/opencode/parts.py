@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from dragoman.core.events import PermissionAsked, Question, QuestionAsked, Todo, Tool
+from dragoman.core.events.opencode import PermissionAsked, Question, QuestionAsked, Todo, Tool
 from dragoman.ids import AgentThread, AskId, RunId
 from dragoman.opencode import wire
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import access
 from dragoman.core.access import Policy
-from dragoman.core.events import LinearEvent, Person, Prompted, SessionOpened, StopRequested
+from dragoman.core.events.linear import LinearEvent, Person, Prompted, SessionOpened, StopRequested
 from dragoman.errors import LinearError
 from dragoman.ids import UserId
 from dragoman.linear.client import Linear

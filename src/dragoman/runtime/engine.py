@@ -14,7 +14,11 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import step as machine
 from dragoman.core.access import Policy
-from dragoman.core.events import AgentEvent, BlockersDue, Event, SessionExpired, SessionOpened
+from dragoman.core.events import Event
+from dragoman.core.events.linear import SessionOpened
+from dragoman.core.events.opencode import AgentEvent
+from dragoman.core.events.operators import SessionExpired
+from dragoman.core.events.timers import BlockersDue
 from dragoman.core.in_thread import as_heard
 from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces

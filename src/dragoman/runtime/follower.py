@@ -13,7 +13,8 @@ import time
 
 from dragoman import logs
 from dragoman.core import wording
-from dragoman.core.events import RunFailed, RunInterrupted, RunStalled, RunStarted, RunWaiting
+from dragoman.core.events.opencode import RunInterrupted, RunStalled
+from dragoman.core.events.runs import RunFailed, RunStarted, RunWaiting
 from dragoman.core.retry import backoff
 from dragoman.core.session import Session, Working, Workspace
 from dragoman.errors import LedgerError, NotFound, OpenCodeDown, OpenCodeError, Told

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from dragoman.core import access
 from dragoman.core.access import Policy
-from dragoman.core.events import Event, Prompted, RefusalReason, RequestRefused, SessionOpened
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompted, RefusalReason, RequestRefused, SessionOpened
 from dragoman.core.pace import Paces
 from dragoman.core.session import Session
 from dragoman.core.unheard import digest

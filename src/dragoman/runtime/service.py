@@ -9,7 +9,9 @@ from typing import Any
 from dragoman import logs
 from dragoman.config import Settings
 from dragoman.core.effects import Remind
-from dragoman.core.events import Event, PlaceDue, PlaceInQueue
+from dragoman.core.events import Event
+from dragoman.core.events.runs import PlaceInQueue
+from dragoman.core.events.timers import PlaceDue
 from dragoman.errors import LedgerError, Refusal, Theirs
 from dragoman.ids import session_of
 from dragoman.ledger import effects, hosts, numbers, pools, queue, read

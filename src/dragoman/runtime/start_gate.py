@@ -7,7 +7,7 @@ whoever tends it, once for everybody.
 
 from __future__ import annotations
 
-from dragoman.core.events import PlaceInQueue, RunWaiting
+from dragoman.core.events.runs import PlaceInQueue, RunWaiting
 from dragoman.ledger import queue
 from dragoman.ledger.tx import Tx
 from dragoman.runtime.agent_host import AgentHost

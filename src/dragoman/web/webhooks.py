@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from dragoman import logs
-from dragoman.core.events import Event, LinearEvent
+from dragoman.core.events import Event
+from dragoman.core.events.linear import LinearEvent
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.ledger import read as look

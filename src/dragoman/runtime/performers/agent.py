@@ -21,7 +21,8 @@ from dragoman.core.effects import (
     StartRun,
     SteerRun,
 )
-from dragoman.core.events import Event, RunAborted
+from dragoman.core.events import Event
+from dragoman.core.events.runs import RunAborted
 from dragoman.core.session import Closed as ClosedPhase
 from dragoman.core.session import Resting, Session, live_turn
 from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError, Told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman import logs
-from dragoman.core.events import Issue, Prompt
+from dragoman.core.events.linear import Issue, Prompt
 from dragoman.linear.client import Linear
 from dragoman.linear.files import fetch_all, file_links
 from dragoman.opencode.attached import FilePart

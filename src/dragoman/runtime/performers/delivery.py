@@ -21,7 +21,8 @@ from pathlib import Path
 from dragoman import logs
 from dragoman.core import wording_shipping as wording
 from dragoman.core.effects import InspectWork, ShipLater, ShipWork
-from dragoman.core.events import Delivered, Event, ShipFailed, Shipped, WorkFound
+from dragoman.core.events import Event
+from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, WorkFound
 from dragoman.core.session import Session, Shipping, Workspace
 from dragoman.errors import GitError, Told
 from dragoman.ids import RunId, session_of

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dragoman import logs
 from dragoman.core import wording
 from dragoman.core.effects import AbortRun
-from dragoman.core.events import RunFailed, RunStarted, RunWaiting
+from dragoman.core.events.runs import RunFailed, RunStarted, RunWaiting
 from dragoman.core.session import Session, Starting, Working, live_turn
 from dragoman.errors import OpenCodeError, Told
 from dragoman.ids import AgentThread, RunId, session_of

@@ -12,7 +12,7 @@ import time
 from msgspec.structs import replace
 
 from dragoman import logs
-from dragoman.core.events import StopRequested
+from dragoman.core.events.linear import StopRequested
 from dragoman.core.session import Session
 from dragoman.errors import GitError, LedgerError, OpenCodeError, Told
 from dragoman.ledger import forgetting

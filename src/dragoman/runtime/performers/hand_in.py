@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import receipt as words_of
 from dragoman.core import wording_shipping as wording
-from dragoman.core.events import Check, Receipt
+from dragoman.core.events.desk import Check, Receipt
 from dragoman.core.session import Session, Workspace
 from dragoman.errors import ForgeError, GitError
 from dragoman.ids import SessionId

@@ -11,7 +11,8 @@ from dragoman import logs
 from dragoman.core import wording
 from dragoman.core.activities import Final
 from dragoman.core.effects import BeginIssue, LabelIssue, LinkWork, Post, ReadIssue, ShowPlan, SuggestRepositories
-from dragoman.core.events import Event, IssueRead, RepositoriesSuggested
+from dragoman.core.events import Event
+from dragoman.core.events.linear import IssueRead, RepositoriesSuggested
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId, thread_of
 from dragoman.ledger import read

@@ -10,7 +10,7 @@ from typing import Any
 
 from dragoman import logs
 from dragoman.core import prompts
-from dragoman.core.events import SetupRan
+from dragoman.core.events.runs import SetupRan
 from dragoman.core.session import Session, profile
 from dragoman.errors import GitError
 from dragoman.ids import RunId

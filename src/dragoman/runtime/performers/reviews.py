@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dragoman import logs
 from dragoman.core.effects import ReplyToReview
-from dragoman.core.events import PullRequestClosed, ReviewReceived
+from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
 from dragoman.core.findings import Finding
 from dragoman.core.review import watched
 from dragoman.core.session import Session

@@ -8,7 +8,9 @@ from dragoman import logs
 from dragoman.core import prompts
 from dragoman.core.choosing import Choice, rules_of
 from dragoman.core.effects import StartRun
-from dragoman.core.events import Event, Prompt, RunFailed, RunStarted, RunWaiting
+from dragoman.core.events import Event
+from dragoman.core.events.linear import Prompt
+from dragoman.core.events.runs import RunFailed, RunStarted, RunWaiting
 from dragoman.core.session import Message, Session, Workspace, profile
 from dragoman.errors import GitError, Told
 from dragoman.ids import AgentThread, OrganizationId, RunId, session_of

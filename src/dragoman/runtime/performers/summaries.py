@@ -7,7 +7,7 @@ import contextlib
 
 from dragoman import logs
 from dragoman.core import prompts
-from dragoman.core.events import Answered, RunSettled
+from dragoman.core.events.opencode import Answered, RunSettled
 from dragoman.errors import NotFound, OpenCodeError
 from dragoman.ids import AgentThread, RunId, message_id, part_id
 from dragoman.opencode.client import OpenCode

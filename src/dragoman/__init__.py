@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dragoman.config import load_library as load_library_settings
     from dragoman.core.context import LinearContext
     from dragoman.core.trouble import Trouble, read_trouble
-    from dragoman.core.wording import fallback
+    from dragoman.core.wording.trouble import fallback
     from dragoman.errors import LedgerError, NoAnswer, NotFound, OpenCodeDown, OpenCodeError, Refusal
     from dragoman.ledger.read import Stats
     from dragoman.linear.comment_context import read_context
@@ -88,7 +88,7 @@ _PLACES = {
     "Stats": "ledger.read",
     "Trouble": "core.trouble",
     "UnknownSession": _MANAGER,
-    "fallback": "core.wording",
+    "fallback": "core.wording.trouble",
     "load_library_settings": "config:load_library",
     "read_context": "linear.comment_context",
     "read_trouble": "core.trouble",

@@ -85,7 +85,7 @@ def test_allowing_is_told_and_the_run_goes_on(words: str, reply: str) -> None:
     story.asks_leave()
     followed = story.writes(words)
     assert [each.reply for each in story.all(AnswerPermission)] == [reply]
-    assert bodies(followed) == [wording.permission_answered(reply)]
+    assert bodies(followed) == [wording.asking.permission_answered(reply)]
     assert isinstance(story.phase, Working)
     assert not story.phase.asks
 
@@ -95,8 +95,8 @@ def test_a_permission_that_nobody_answers_is_declined_with_a_message_and_the_run
     story.asks_leave()
     followed = story.wait(901.0)
     (reply,) = story.all(AnswerPermission)
-    assert (reply.reply, reply.message) == ("reject", wording.PERMISSION_EXPIRED_FOR_AGENT)
-    assert bodies(followed) == [wording.permission_expired(15)]
+    assert (reply.reply, reply.message) == ("reject", wording.asking.PERMISSION_EXPIRED_FOR_AGENT)
+    assert bodies(followed) == [wording.asking.permission_expired(15)]
     assert isinstance(story.phase, Working)
 
 
@@ -217,7 +217,7 @@ def test_nothing_is_shown_while_a_question_is_open_and_afterwards_all_of_it_in_o
     assert shown(during) == []
     followed = shown(story.writes("Red"))
     assert followed == [
-        Thought(body=wording.question_answered("Red")),
+        Thought(body=wording.asking.question_answered("Red")),
         Thought(body="One."),
         Action(verb="Ran", subject="ls", result="```\na\n```"),
         Thought(body="Three."),
@@ -238,7 +238,7 @@ def test_queue_does_not_answer_a_question() -> None:
     story.asks()
     assert shown(story.writes("/queue the docs")) == []
     assert not story.all(AnswerQuestion)
-    assert wording.QUEUED in bodies(story.writes("Red"))
+    assert wording.waiting.QUEUED in bodies(story.writes("Red"))
     assert len(story.session.queued) == 1
 
 
@@ -255,10 +255,10 @@ def test_a_question_that_linear_refuses_ends_the_turn_in_words() -> None:
     story = Story().works()
     (post,) = story.asks()[:1]
     told = when_parked(post)
-    assert told == RunFailed(run=story.run, reason=wording.UNASKABLE)
+    assert told == RunFailed(run=story.run, reason=wording.trouble.UNASKABLE)
     story.hear(told)
     story.aborts()
-    assert wording.UNASKABLE in story.finals[0].body
+    assert wording.trouble.UNASKABLE in story.finals[0].body
     assert when_parked(story.all(Post)[-1]) is None
 
 

@@ -52,7 +52,7 @@ def test_it_begins_by_itself_when_nothing_blocks_it() -> None:
     story = blocked()
     story.hear(BlockersDue(run=story.run))
     followed = story.hear(IssueRead(run=story.run, issue=an_issue()))
-    assert wording.UNBLOCKED in bodies(followed)
+    assert wording.waiting.UNBLOCKED in bodies(followed)
     (start,) = story.all(StartRun)
     assert start.prompt.text == "please fix it"
 
@@ -69,7 +69,7 @@ def test_another_blocker_is_told_and_an_issue_that_cannot_be_read_stays_blocked(
 
 def test_people_may_have_it_begin_anyway_and_what_else_they_write_goes_along() -> None:
     story = blocked()
-    assert wording.EARLY in bodies(story.writes("and keep it small"))
+    assert wording.waiting.EARLY in bodies(story.writes("and keep it small"))
     story.writes("Start anyway!")
     assert [start.prompt.text for start in story.all(StartRun)] == ["please fix it"]
 

@@ -68,7 +68,7 @@ def test_the_answer_starts_the_request_as_it_was_made(words: str) -> None:
     followed = story.writes(words)
     (start,) = story.all(StartRun)
     assert start.prompt.text == "please fix the parser"
-    assert wording.place_chosen("acme/till") in bodies(followed)
+    assert wording.place.place_chosen("acme/till") in bodies(followed)
     assert (story.session.repository, story.session.chosen) == ("acme/till", "acme/till")
     choice = story.session.choice
     assert choice is not None
@@ -166,7 +166,7 @@ def test_a_message_that_is_to_wait_waits_and_the_question_stays() -> None:
     assert not shown(story.writes("/queue and then the docs"))
     assert len(story.session.queued) == 1
     followed = story.writes("till")
-    assert wording.QUEUED in bodies(followed)
+    assert wording.waiting.QUEUED in bodies(followed)
 
 
 def test_the_mention_that_comes_after_the_first_message_is_no_answer() -> None:
@@ -218,7 +218,7 @@ def test_a_session_stays_in_its_repository_and_says_so() -> None:
     story.settles()
     story.writes("now in [repo=acme/shop]")
     assert story.session.repository == "acme/till"
-    assert wording.stays_in("acme/till", "acme/shop") in bodies(story.effects)
+    assert wording.place.stays_in("acme/till", "acme/shop") in bodies(story.effects)
 
 
 def test_an_answer_may_be_followed_by_work_elsewhere() -> None:

@@ -284,4 +284,4 @@ def test_urgency_is_that_of_a_trigger_or_the_issue_and_medium_without(
 
 def test_words_of_a_withdrawal_are_there_for_every_way_to_end() -> None:
     ways = ("unassigned", "issue_completed", "issue_canceled", "app_revoked", "requested", "timeout")
-    assert len({wording.withdrawn(way) for way in ways}) == len(ways)
+    assert len({wording.ending.withdrawn(way) for way in ways}) == len(ways)

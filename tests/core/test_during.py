@@ -38,7 +38,7 @@ from tests.core.histories import DIRECTORY, Story, bodies, shown
 def test_a_message_steers_the_run_and_is_acknowledged() -> None:
     story = Story().works()
     acknowledged = story.writes("use tabs")
-    assert bodies(acknowledged) == [wording.STEERED]
+    assert bodies(acknowledged) == [wording.waiting.STEERED]
     (steer,) = story.all(SteerRun)
     assert steer.prompt.text == "use tabs"
     assert story.turn.messages[-1] == steer.message
@@ -46,7 +46,7 @@ def test_a_message_steers_the_run_and_is_acknowledged() -> None:
 
 def test_queue_makes_a_message_wait_for_the_end_of_the_turn() -> None:
     story = Story().works()
-    assert bodies(story.writes("/queue then the docs")) == [wording.QUEUED]
+    assert bodies(story.writes("/queue then the docs")) == [wording.waiting.QUEUED]
     assert not story.all(SteerRun)
     followed = story.settles()
     assert [type(activity) for activity in shown(followed)] == [Response, Thought]
@@ -62,7 +62,7 @@ def test_each_line_of_the_conversation_belongs_to_its_own_turn_though_the_next_b
 
 def test_an_operator_may_let_every_message_wait() -> None:
     story = Story(Rules(while_busy="queue")).works()
-    assert bodies(story.writes("then the docs")) == [wording.QUEUED]
+    assert bodies(story.writes("then the docs")) == [wording.waiting.QUEUED]
     story.settles()
     assert story.all(StartRun)[-1].prompt.text == "then the docs"
 
@@ -117,7 +117,7 @@ def test_a_failed_tool_is_a_result_and_no_error_of_the_session() -> None:
 
 def test_a_compaction_is_told_once() -> None:
     story = Story().works()
-    assert bodies(story.hear(Compacted(run=story.run, key="c1"))) == [wording.COMPACTED]
+    assert bodies(story.hear(Compacted(run=story.run, key="c1"))) == [wording.during.COMPACTED]
     assert story.hear(Compacted(run=story.run, key="c1")) == ()
 
 
@@ -213,12 +213,12 @@ def test_no_heartbeat_while_a_question_is_open_and_one_again_afterwards() -> Non
     "outcome,kind,words,after",
     [
         (Answered(text="Fixed."), Response, "Fixed.", "answered"),
-        (Answered(text="  "), Response, wording.NO_WORDS, "answered"),
+        (Answered(text="  "), Response, wording.ending.NO_WORDS, "answered"),
         (Broke(cause="rate_limit", message="429"), Failure, "limits our rate", "failed"),
         (Broke(cause="cut_off", message="", text="so far"), Failure, "so far", "failed"),
-        (Declined(text=""), Response, wording.DECLINED, "answered"),
+        (Declined(text=""), Response, wording.ending.DECLINED, "answered"),
         (Declined(text="Then not."), Response, "Then not.", "answered"),
-        (Aborted(), Failure, wording.ENDED_ELSEWHERE, "failed"),
+        (Aborted(), Failure, wording.ending.ENDED_ELSEWHERE, "failed"),
     ],
 )
 def test_each_outcome_has_its_final(outcome: Outcome, kind: type, words: str, after: str) -> None:

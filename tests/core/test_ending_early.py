@@ -29,7 +29,7 @@ def test_stop_is_confirmed_within_five_seconds_even_if_the_abort_is_not() -> Non
     story.stops()
     said = answer(story.wait(5.0))
     assert "as far as I can tell" in said
-    assert wording.NOT_CONFIRMED in said
+    assert wording.ending.NOT_CONFIRMED in said
 
 
 def test_stop_says_what_could_not_be_verified() -> None:
@@ -93,7 +93,7 @@ def test_stop_twice_is_one_stop() -> None:
 def test_stop_when_nothing_runs_says_so() -> None:
     story = Story().works()
     story.settles()
-    assert answer(story.stops()) == wording.NOTHING_RUNNING
+    assert answer(story.stops()) == wording.ending.NOTHING_RUNNING
     assert isinstance(story.phase, Resting)
 
 
@@ -120,7 +120,7 @@ def test_a_message_written_before_the_stop_that_comes_after_it_is_not_started_an
     story = Story().works()
     story.stops()
     story.aborts()
-    assert answer(story.writes("also this", ago=10.0)) == wording.WRITTEN_BEFORE_STOP
+    assert answer(story.writes("also this", ago=10.0)) == wording.ending.WRITTEN_BEFORE_STOP
     assert len(story.all(StartRun)) == 1
 
 
@@ -139,7 +139,7 @@ def test_a_late_message_in_a_later_turn_does_not_steer_it() -> None:
     story.now += 1.0
     story.writes("go on")
     story.starts()
-    assert bodies(story.writes("from before", ago=10.0)) == [wording.WRITTEN_BEFORE_STOP]
+    assert bodies(story.writes("from before", ago=10.0)) == [wording.ending.WRITTEN_BEFORE_STOP]
     assert isinstance(story.phase, Working)
 
 

@@ -108,7 +108,7 @@ def test_a_stalled_run_is_ended_and_the_doubt_is_stated() -> None:
     story.hear(RunStalled(run=story.run, minutes=20))
     story.wait(5.0)
     assert "nothing moved for 20 minutes" in story.finals[0].body
-    assert wording.UNVERIFIED_END in story.finals[0].body
+    assert wording.ending.UNVERIFIED_END in story.finals[0].body
 
 
 def test_a_run_that_waits_for_people_is_not_stalled() -> None:
@@ -198,6 +198,6 @@ def test_an_interruption_while_a_question_is_open_shows_what_was_held_back_and_s
     story.asks()
     story.says("prt_1", "Meanwhile.")
     followed = story.hear(RunInterrupted(run=story.run, tools=True, after=1))
-    assert bodies(followed) == ["Meanwhile.", wording.ASKED_AGAIN_LATER]
+    assert bodies(followed) == ["Meanwhile.", wording.during.ASKED_AGAIN_LATER]
     story.writes("Red")
     assert len(story.all(SteerRun)) == 1, "the old question is no longer open"

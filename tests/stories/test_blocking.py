@@ -27,7 +27,7 @@ async def test_work_on_a_blocked_issue_begins_by_itself(
         assert stage.prompts(session) == []
         stage.people.set_state(first, "Done")
         assert (await stage.final(session))[0] == "response"
-        assert wording.UNBLOCKED in stage.thoughts(session)
+        assert wording.waiting.UNBLOCKED in stage.thoughts(session)
 
 
 async def test_people_may_have_blocked_work_begin(make_stage: MakeStage) -> None:

@@ -101,7 +101,7 @@ async def test_one_click_makes_a_simple_answer_a_session_that_knows_what_was_sai
         stage.agent.plays("Work on it", Say(text="Fixed."))
         session = stage.mention(QUESTION)
         await stage.final(session)
-        stage.people.answer(session, wording.WORK_ON_IT, by_label=True)
+        stage.people.answer(session, wording.beginning.WORK_ON_IT, by_label=True)
         assert await stage.final(session, 2) == ("response", "Fixed.")
         assert not denied(stage, session)
         assert len(stage.agent.threads) == 2
@@ -147,7 +147,7 @@ async def test_help_as_the_whole_message_gets_the_guide(make_stage: MakeStage, w
     async with make_stage() as stage:
         session = stage.mention(words)
         kind, text = await stage.final(session)
-        assert (kind, text) == ("response", wording.GUIDE)
+        assert (kind, text) == ("response", wording.beginning.GUIDE)
         assert not stage.agent.threads
         stage.people.follow_up(session, "then fix it")
         assert (await stage.final(session, 2))[0] == "response"

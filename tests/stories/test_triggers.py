@@ -68,7 +68,7 @@ async def test_a_trigger_on_a_label_makes_a_session_with_its_agent_model_permiss
         session = stage.mention("look at this", issue=stage.issue(labels=["docs"]))
         assert (await stage.final(session))[0] == "response"
         first, *rest = stage.thoughts(session)
-        assert first == wording.READING_FIRST
+        assert first == wording.beginning.READING_FIRST
         assert any("Session Started" in thought for thought in rest)
         assert told(stage, session) == ("writer", "scripted/words")
         assert denied(stage, session) == {"bash"}
@@ -125,12 +125,12 @@ async def test_a_plan_waits_for_approval_and_is_made_anew_until_people_say_build
         stage.agent.plays("fix it", Say(text="A grand plan."))
         session = stage.mention("fix it [template=big]")
         kind, text = await stage.final(session)
-        assert (kind, text) == ("elicitation", f"A grand plan.\n\n{wording.PLAN_OFFER}")
+        assert (kind, text) == ("elicitation", f"A grand plan.\n\n{wording.beginning.PLAN_OFFER}")
         assert {"bash", "edit", "write", "task"} <= denied(stage, session)
         stage.people.follow_up(session, "smaller, please")
         assert (await stage.final(session, 2))[1].startswith("A small plan.")
         assert {"bash", "edit", "write", "task"} <= denied(stage, session)
-        stage.people.answer(session, wording.BUILD_IT)
+        stage.people.answer(session, wording.beginning.BUILD_IT)
         assert await stage.final(session, 3) == ("response", "Built.")
         assert denied(stage, session) == set()
         (prompt,) = stage.prompts(session)
@@ -157,7 +157,7 @@ async def test_whoever_may_not_approve_does_not_and_what_was_written_before_the_
         await stage.until_shown(session, "response", "I'm sorry, Bob")
         assert len(stage.agent.threads) == 1
         stage.people.follow_up(session, "build it")
-        await stage.until_shown(session, "thought", wording.PLAN_APPROVED)
+        await stage.until_shown(session, "thought", wording.beginning.PLAN_APPROVED)
         await stage.quiet()
         assert len(stage.agent.threads) == 2
 
@@ -166,8 +166,8 @@ async def test_a_dropped_plan_changes_nothing(make_stage: MakeStage) -> None:
     async with make_stage(tables=TABLES) as stage:
         session = stage.mention("fix it [template=big]")
         await stage.final(session)
-        stage.people.answer(session, wording.DROP_IT)
-        assert await stage.final(session, 2) == ("response", wording.PLAN_DROPPED)
+        stage.people.answer(session, wording.beginning.DROP_IT)
+        assert await stage.final(session, 2) == ("response", wording.beginning.PLAN_DROPPED)
         assert len(stage.agent.threads) == 1
         stage.people.follow_up(session, "fix it otherwise")
         assert (await stage.final(session, 3))[0] == "elicitation"

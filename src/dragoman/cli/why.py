@@ -15,8 +15,8 @@ from dragoman.core.events.linear import Issue, Prompt, Suggestion
 from dragoman.core.placing import would_be
 from dragoman.core.session import Choosing, Session, status
 from dragoman.core.taking_up import facts_of_issue
+from dragoman.core.text import one_line
 from dragoman.core.triggers import asks_for_guide
-from dragoman.core.wording import one_line
 from dragoman.errors import ConfigurationError, LinearError
 from dragoman.ids import IssueId
 from dragoman.ledger import read

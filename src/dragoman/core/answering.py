@@ -14,6 +14,7 @@ from dragoman.core.events.linear import Prompt
 from dragoman.core.events.opencode import AskRaised, PermissionAsked, QuestionAsked
 from dragoman.core.limits import NEARLY
 from dragoman.core.session import OpenAsk, Settled, Working
+from dragoman.core.text import one_line
 from dragoman.ids import AskId
 
 SETTLED_KEPT = 20  # answers that a turn remembers
@@ -43,7 +44,7 @@ def answer_ask(draft: Draft, phase: Working, prompt: Prompt) -> None:
     match ask:
         case PermissionAsked():
             reply, message = read_permission(ask, words)
-            close_permission(draft, ask, reply, message, wording.permission_answered(reply))
+            close_permission(draft, ask, reply, message, wording.asking.permission_answered(reply))
         case QuestionAsked(questions=questions):
             answers = (*first.answers, read_answer(questions[len(first.answers)], words))
             draft.enter(replace(phase, asks=(replace(first, answers=answers, shown=0), *phase.asks[1:])))
@@ -51,8 +52,8 @@ def answer_ask(draft: Draft, phase: Working, prompt: Prompt) -> None:
                 draft.show_ask()
                 return
             draft.do(AnswerQuestion(run=ask.run, ask=ask.ask, thread=ask.thread, answers=answers))
-            draft.turn_with(answer=wording.answer_for_agent(questions, answers))
-            next_ask(draft, ask.ask, wording.question_answered(words))
+            draft.turn_with(answer=wording.asking.answer_for_agent(questions, answers))
+            next_ask(draft, ask.ask, wording.asking.question_answered(words))
         case _:
             assert_never(ask)
 
@@ -61,10 +62,8 @@ def keep_answer(draft: Draft, asked: OpenAsk, prompt: Prompt) -> None:
     """Note who answered what, for the receipt."""
     ask = asked.ask
     what = ask.subject or ask.permission if isinstance(ask, PermissionAsked) else ask.questions[len(asked.answers)].text
-    who = prompt.author.name if prompt.author else wording.SOMEBODY
-    known = Settled(
-        what=wording.one_line(what, SETTLED_MOST), answer=wording.one_line(prompt.text, SETTLED_MOST), who=who
-    )
+    who = prompt.author.name if prompt.author else wording.asking.SOMEBODY
+    known = Settled(what=one_line(what, SETTLED_MOST), answer=one_line(prompt.text, SETTLED_MOST), who=who)
     draft.turn_with(settled=(*draft.turn.settled, known)[-SETTLED_KEPT:])
 
 
@@ -81,8 +80,8 @@ def expire_ask(draft: Draft, ask_id: AskId) -> None:
     match first.ask:
         case PermissionAsked() as ask:
             if waited >= draft.rules.permission_s * NEARLY:
-                said = wording.permission_expired(round(draft.rules.permission_s / 60))
-                close_permission(draft, ask, "reject", wording.PERMISSION_EXPIRED_FOR_AGENT, said)
+                said = wording.asking.permission_expired(round(draft.rules.permission_s / 60))
+                close_permission(draft, ask, "reject", wording.asking.PERMISSION_EXPIRED_FOR_AGENT, said)
         case QuestionAsked():
             if waited >= draft.rules.reminder_s * NEARLY:
                 draft.show_ask()
@@ -94,7 +93,7 @@ def drop_ask(draft: Draft, ask_id: AskId) -> None:
     """The ask was answered elsewhere, or OpenCode no longer waits."""
     phase = draft.live
     if isinstance(phase, Working) and any(known.ask.ask == ask_id for known in phase.asks):
-        next_ask(draft, ask_id, wording.ASK_GONE)
+        next_ask(draft, ask_id, wording.asking.ASK_GONE)
 
 
 def close_permission(draft: Draft, ask: PermissionAsked, reply: Reply, message: str, said: str) -> None:

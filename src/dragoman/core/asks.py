@@ -30,10 +30,10 @@ def elicitation(open_ask: OpenAsk) -> Elicitation:
     ask = open_ask.ask
     if isinstance(ask, PermissionAsked):
         return Elicitation(
-            body=wording.permission(ask),
+            body=wording.asking.permission(ask),
             choices=(
                 Choice(value="once", label="Allow once"),
-                Choice(value="always", label=wording.permission_always(ask)),
+                Choice(value="always", label=wording.asking.permission_always(ask)),
                 Choice(value="reject", label="Reject"),
             ),
         )
@@ -41,13 +41,13 @@ def elicitation(open_ask: OpenAsk) -> Elicitation:
     asked = ask.questions[number]
     choices = tuple(Choice(value=label, label=label) for label, _ in asked.options if label.strip())
     return Elicitation(
-        body=bounded(wording.question(asked, number + 1, len(ask.questions)), BODY_MOST), choices=choices
+        body=bounded(wording.asking.question(asked, number + 1, len(ask.questions)), BODY_MOST), choices=choices
     )
 
 
 def choices(phase: Choosing) -> Elicitation:
     """The activity that asks people for the repository."""
-    body = wording.which_repository(phase.decision.unknown, again=phase.shown > 1)
+    body = wording.place.which_repository(phase.decision.unknown, again=phase.shown > 1)
     names = phase.decision.among[:OPTIONS_MOST]
     return Elicitation(body=body, choices=tuple(Choice(value=name, label=name) for name in names))
 
@@ -57,11 +57,11 @@ def read_permission(ask: PermissionAsked, words: str) -> tuple[Reply, str]:
     said = normalised(words)
     if said in _ONCE:
         return "once", ""
-    if said in _ALWAYS or said == normalised(wording.permission_always(ask)):
+    if said in _ALWAYS or said == normalised(wording.asking.permission_always(ask)):
         return "always", ""
     if said in _REJECT or not said:
-        return "reject", wording.declined_for_agent("")
-    return "reject", wording.declined_for_agent(words.strip())
+        return "reject", wording.asking.declined_for_agent("")
+    return "reject", wording.asking.declined_for_agent(words.strip())
 
 
 def read_answer(asked: Question, words: str) -> tuple[str, ...]:

@@ -29,10 +29,10 @@ def is_blocked(draft: Draft, starting: Starting, prompt: Prompt) -> bool:
     wants_work = choose_among(draft, (prompt, *starting.early)).mode == "session"
     if not blockers or session.runs > 0 or not wants_work:
         if starting.blocked:
-            draft.tell(wording.UNBLOCKED)
+            draft.tell(wording.waiting.UNBLOCKED)
         return False
     if blockers != starting.blocked:
-        draft.tell(wording.blocked(tuple(one.key for one in blockers)))
+        draft.tell(wording.waiting.blocked(tuple(one.key for one in blockers)))
     draft.enter(replace(starting, turn=draft.turn, blocked=blockers, looks=starting.looks + 1))
     draft.remind(BlockersDue(run=draft.turn.run), min(FIRST_LOOK_S * 2 ** min(starting.looks, 10), LONGEST_S))
     return True

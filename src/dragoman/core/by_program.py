@@ -49,5 +49,5 @@ def count_error(draft: Draft, reason: str) -> None:
     failures = draft.session.failures + 1
     draft.change(failures=failures)
     if failures == FAILED_TURNS:
-        draft.remember(Message(role="system", text=wording.failed_line(reason)))
+        draft.remember(Message(role="system", text=wording.ending.failed_line(reason)))
         draft.enter(Resting(after="failed"))

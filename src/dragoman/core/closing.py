@@ -79,11 +79,11 @@ def change_status(draft: Draft, wanted: Status, reason: str) -> None:
         case "active":
             reactivate(draft)
         case "completed":
-            draft.remember(Message(role="system", text=wording.completed_line(reason)))
+            draft.remember(Message(role="system", text=wording.ending.completed_line(reason)))
             close(draft, "requested")
         case "timeout":
             minutes = (draft.session.timeout_s or draft.rules.timeout_s) / 60
-            draft.remember(Message(role="system", text=wording.timed_out_line(minutes)))
+            draft.remember(Message(role="system", text=wording.ending.timed_out_line(minutes)))
             close(draft, "timeout")
             if isinstance(draft.session.phase, Closed) and draft.directory:
                 draft.do(DisposeInstance(directory=draft.directory))
@@ -128,11 +128,11 @@ def fail(draft: Draft, reason: str) -> None:
     phase = draft.session.phase
     if isinstance(phase, Stopping):
         return  # it ends already
-    draft.remember(Message(role="system", text=wording.failed_line(reason)))
+    draft.remember(Message(role="system", text=wording.ending.failed_line(reason)))
     if isinstance(phase, Starting | Choosing | Working | Shipping):
         draft.turn_with(kept=None)  # no answer stands against this
         draft.change(failures=max(draft.session.failures, FAILED_TURNS - 1))
-        give_up(draft, wording.failed_by_hand(reason))
+        give_up(draft, wording.ending.failed_by_hand(reason))
     elif isinstance(phase, Resting):
         draft.change(failures=max(draft.session.failures, FAILED_TURNS))
         draft.enter(Resting(after="failed"))

@@ -287,21 +287,21 @@ def when_parked(effect: Effect) -> RunEvent | None:
     """What the machine must hear when an effect can never be done: else a turn would wait for ever."""
     match effect:
         case StartRun(run=run) | SteerRun(run=run) | NudgeAgent(run=run) | ResumeRun(run=run):
-            return RunFailed(run=run, reason=wording.broke_on_our_side(run))
+            return RunFailed(run=run, reason=wording.trouble.broke_on_our_side(run))
         case AnswerPermission(run=run) | AnswerQuestion(run=run):
-            return RunFailed(run=run, reason=wording.broke_on_our_side(run))
+            return RunFailed(run=run, reason=wording.trouble.broke_on_our_side(run))
         case InspectWork(run=run) | ShipWork(run=run):
-            return ShipFailed(run=run, reason=wording.broke_while_shipping(run))
+            return ShipFailed(run=run, reason=wording.shipping.broke_while_shipping(run))
         case ReadIssue(run=run):
             return IssueRead(run=run)
         case SuggestRepositories(run=run):
             return RepositoriesSuggested(run=run)
         case AbortRun(run=run):
-            return RunAborted(run=run, verified=False, detail=wording.ABORT_BROKE)
+            return RunAborted(run=run, verified=False, detail=wording.trouble.ABORT_BROKE)
         case Remind(event=event):
             return event
         case Post(run=run) if run is not None:
-            return RunFailed(run=run, reason=wording.UNASKABLE)
+            return RunFailed(run=run, reason=wording.trouble.UNASKABLE)
         case (
             Post()
             | ShowPlan()

@@ -28,6 +28,7 @@ from dragoman.core.limits import NEARLY, Rules
 from dragoman.core.routing import Decision, find, named_in, read_answer, route, settle_in
 from dragoman.core.session import Choosing, Session, Starting
 from dragoman.core.taking_up import choose_among, facts_of, is_undecided
+from dragoman.core.text import one_line
 from dragoman.core.triggers import choose
 
 TRIES = 2  # how often people are asked
@@ -48,7 +49,7 @@ def find_place(
         other = next((named for named in named_in(words) if find(named, [known]) != known), "")
         if not (other and is_undecided(draft) and find(other, names)):
             if other:
-                draft.tell(wording.stays_in(known, other))
+                draft.tell(wording.place.stays_in(known, other))
             return Decision(repository=known, trace=_trace_of(session))
     if not routing.places:
         return Decision()
@@ -95,8 +96,8 @@ def chosen_by(draft: Draft, phase: Choosing, prompt: Prompt) -> Starting | None:
         if phase.shown < TRIES:
             draft.show_choice()
         return None
-    who = prompt.author.name if prompt.author else wording.SOMEBODY
-    reason = Reason(what="repository", chosen=name, because=f"{wording.one_line(who, 60)} chose it")
+    who = prompt.author.name if prompt.author else wording.asking.SOMEBODY
+    reason = Reason(what="repository", chosen=name, because=f"{one_line(who, 60)} chose it")
     starting = Starting(
         turn=phase.turn,
         prompt=phase.prompt,
@@ -106,7 +107,7 @@ def chosen_by(draft: Draft, phase: Choosing, prompt: Prompt) -> Starting | None:
     )
     draft.enter(starting)
     draft.change(chosen=name)
-    draft.tell(wording.place_chosen(name))
+    draft.tell(wording.place.place_chosen(name))
     draft.release()
     if draft.rules.routing.label_back and draft.session.issue is not None:
         draft.do(LabelIssue(issue=draft.session.issue.id, label=f"repo:{name}"))
@@ -115,7 +116,7 @@ def chosen_by(draft: Draft, phase: Choosing, prompt: Prompt) -> Starting | None:
 
 def not_understood(decision: Decision) -> Response:
     """The honest end of asking."""
-    return Response(body=wording.no_place(decision.among))
+    return Response(body=wording.place.no_place(decision.among))
 
 
 def remind(draft: Draft, phase: Choosing, event: AskDue) -> None:

@@ -17,8 +17,8 @@ from dragoman.core.choosing import Choice, Profile
 from dragoman.core.events.linear import Issue, Prompt
 from dragoman.core.findings import Finding
 from dragoman.core.session import Message, Session, Workspace
+from dragoman.core.text import one_line
 from dragoman.core.tools import bounded
-from dragoman.core.wording import one_line
 
 CONTEXT_MOST = 60_000  # characters of all that goes with the person's own words
 HISTORY_MOST = 6_000  # characters of the earlier conversation

@@ -12,8 +12,8 @@ from dragoman.core.events.desk import Check, Receipt
 from dragoman.core.events.linear import Issue
 from dragoman.core.events.opencode import Answered
 from dragoman.core.session import Turn
+from dragoman.core.text import one_line
 from dragoman.core.tools import BODY_MOST, bounded, fenced
-from dragoman.core.wording import one_line
 
 SUBJECT_MOST = 72  # characters; git's own habit for the first line of a message
 TITLE_MOST = 200  # characters of a pull request's title; GitHub takes 256

@@ -19,7 +19,7 @@ from dragoman.core.session import Choosing, Closed, Message, Resting, Shipping, 
 
 def on_refused(draft: Draft, event: RequestRefused) -> None:
     """Say it once, and leave everything as it was."""
-    words = wording.refused(event)
+    words = wording.refusing.refused(event)
     phase = draft.session.phase
     if not event.silent:
         match phase:
@@ -32,7 +32,9 @@ def on_refused(draft: Draft, event: RequestRefused) -> None:
                 if draft.asking:
                     draft.show_ask_again()
                 else:
-                    draft.post(f"goes_on:{draft.turn.told}", Thought(body=wording.AFTER_REFUSAL, fleeting=True))
+                    draft.post(
+                        f"goes_on:{draft.turn.told}", Thought(body=wording.refusing.AFTER_REFUSAL, fleeting=True)
+                    )
             case _:
                 assert_never(phase)
     if phase == Resting(after="new"):

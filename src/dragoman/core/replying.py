@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dragoman.core import wording_review as wording
+from dragoman.core import wording
 from dragoman.core.draft import Draft
 from dragoman.core.effects import ReplyToReview
 from dragoman.core.events.opencode import Answered
@@ -31,9 +31,13 @@ def replies_of(turn: Turn, words: str) -> tuple[Reply, ...]:
     asked = [(number, one) for number, one in enumerate(turn.review, 1) if one.kind in {"review", "comment"}]
     found = []
     for number, finding in asked:
-        own = said.get(number) or (words.strip() if len(asked) == 1 and not said else wording.no_words(turn.commits))
+        own = said.get(number) or (
+            words.strip() if len(asked) == 1 and not said else wording.review.no_words(turn.commits)
+        )
         body = bounded(own, REPLY_MOST)
-        body = f"{body}\n\n{wording.UNPUSHED}" if turn.unpushed else wording.with_commits(body, turn.commits)
+        body = (
+            f"{body}\n\n{wording.review.UNPUSHED}" if turn.unpushed else wording.review.with_commits(body, turn.commits)
+        )
         found.append(Reply(key=finding.key, thread=finding.thread, body=body))
     return tuple(found)
 

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from dragoman.core import wording_review as wording
+from dragoman.core import wording
 from dragoman.core.draft import Draft
 from dragoman.core.events.forge import ForgeEvent, PullRequestClosed, ReviewReceived
 from dragoman.core.events.linear import Prompt
@@ -49,7 +49,7 @@ def on_forge(draft: Draft, event: ForgeEvent) -> None:
             review = draft.session.review or Review()
             draft.change(review=replace(review, waiting=(), ended="merged" if merged else "closed", ended_by=by))
             if takes_news(draft.session):
-                draft.tell(wording.closed_during(merged=merged, by=by))
+                draft.tell(wording.review.closed_during(merged=merged, by=by))
         case _:
             assert_never(event)
 
@@ -63,7 +63,7 @@ def hear(draft: Draft, findings: tuple[Finding, ...]) -> None:
     known = (*review.known, *(one.key for one in new))[-KNOWN_MOST:]
     draft.change(review=replace(review, known=known, waiting=(*review.waiting, *new)[-WAITING_MOST:]))
     if takes_news(draft.session):
-        draft.tell(wording.waits(new))
+        draft.tell(wording.review.waits(new))
 
 
 def takes_news(session: Session) -> bool:
@@ -95,11 +95,11 @@ def begin_round(draft: Draft, review: Review) -> None:
     if review.rounds < most:
         number = review.rounds + 1
         draft.change(review=replace(review, waiting=(), rounds=number))
-        text = wording.summary(review.waiting)
+        text = wording.review.summary(review.waiting)
         begin_turn(draft, Prompt(text=text, kind="review", findings=review.waiting, round=number))
     elif not review.told:
         draft.change(review=replace(review, told=True))
-        refuse(draft, wording.used_up(review.waiting, most))
+        refuse(draft, wording.review.used_up(review.waiting, most))
 
 
 def end_review(draft: Draft, review: Review, *, quietly: bool) -> None:
@@ -112,6 +112,6 @@ def end_review(draft: Draft, review: Review, *, quietly: bool) -> None:
     if isinstance(phase, Closed) and phase.reason not in _WAKES:
         return
     if not quietly:
-        refuse(draft, wording.closed(merged=review.ended == "merged", by=review.ended_by))
+        refuse(draft, wording.review.closed(merged=review.ended == "merged", by=review.ended_by))
     if review.ended == "merged":
         draft.enter(Closed(reason="merged"))

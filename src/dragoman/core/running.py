@@ -84,7 +84,7 @@ def while_stopping(draft: Draft, phase: Stopping, event: RunEvent) -> None:
         case RunAborted(verified=verified, detail=detail):
             on_stopped(draft, phase, verified, detail)
         case StopDue():
-            on_stopped(draft, phase, False, wording.NOT_CONFIRMED)
+            on_stopped(draft, phase, False, wording.ending.NOT_CONFIRMED)
         case RunStarted():
             # The first abort may have found nothing to abort: now there is something.
             know_run(draft, event)
@@ -143,7 +143,7 @@ def during_run(draft: Draft, event: RunEvent) -> None:
             afresh = know_run(draft, event)
             working(draft)
             if afresh:
-                draft.tell(wording.fresh_thread(bool(event.summary)))
+                draft.tell(wording.during.fresh_thread(bool(event.summary)))
             if draft.turn.resuming and event.attempt == draft.turn.attempts:
                 draft.turn_with(resuming=False)
         case SetupRan():
@@ -200,7 +200,7 @@ def on_agent(draft: Draft, phase: Working, event: AgentEvent) -> None:
             on_retrying(draft, event)
         case RunStalled(minutes=minutes):
             if not phase.asks:  # what waits for people is not stalled
-                give_up(draft, wording.stalled(minutes))
+                give_up(draft, wording.trouble.stalled(minutes))
         case RunInterrupted():
             on_interrupted(draft, phase, event)
         case RunSettled(newest=newest, outcome=outcome):
@@ -214,7 +214,7 @@ def know_run(draft: Draft, event: RunStarted) -> bool:
     """Remember where the session works; whether that is a fresh thread after one that had grown long."""
     left = draft.session.leaving
     if left is not None and event.summary:
-        draft.remember(Message(role="system", text=wording.summary_line(event.summary)))
+        draft.remember(Message(role="system", text=wording.during.summary_line(event.summary)))
     workspace = Workspace(repository=event.repository, directory=event.directory, branch=event.branch, base=event.base)
     draft.change(thread=event.thread, workspace=workspace, leaving=None)
     return left is not None
@@ -243,10 +243,10 @@ def on_setup(draft: Draft, event: SetupRan) -> None:
     if not isinstance(draft.session.phase, Starting):
         return
     result = bounded(event.output.strip(), RESULT_MOST - 200)
-    told = wording.setup_result(event, fenced(result) if result else "")
+    told = wording.during.setup_result(event, fenced(result) if result else "")
     draft.post(f"setup:{event.number}", Action(verb="Set up", subject=event.command, result=told))
     if event.exit_code != 0:
-        draft.tell(wording.setup_failed(event))
+        draft.tell(wording.during.setup_failed(event))
 
 
 # ── waiting and silence ──────────────────────────────────────────────────
@@ -257,7 +257,7 @@ def on_waiting(draft: Draft, event: RunWaiting) -> None:
             draft.turn_with(waiting_why=event.why)
         return
     draft.turn_with(waiting=event.cause, waiting_since=draft.now, waiting_why=event.why)
-    draft.tell(wording.waiting(event, isinstance(draft.session.phase, Working)))
+    draft.tell(wording.waiting.not_yet(event, isinstance(draft.session.phase, Working)))
     if event.cause != "capacity":
         draft.remind(PatienceOver(run=event.run), draft.rules.patience_s)
 
@@ -271,7 +271,7 @@ def on_place(draft: Draft, event: PlaceInQueue) -> None:
     if waits and draft.now - turn.place_at < every * NEARLY:
         return
     if not waits or event.place != turn.place:
-        draft.tell(wording.in_queue(event.place, again=waits))
+        draft.tell(wording.waiting.in_queue(event.place, again=waits))
     since = turn.waiting_since if waits else draft.now
     draft.turn_with(waiting="capacity", waiting_since=since, place=event.place, place_at=draft.now)
     draft.remind(PlaceDue(run=event.run), every)
@@ -282,7 +282,7 @@ def on_patience_over(draft: Draft) -> None:
     turn = draft.turn
     if turn.waiting in {"", "capacity"} or draft.now - turn.waiting_since < draft.rules.patience_s * NEARLY:
         return
-    give_up(draft, wording.out_of_patience(turn.waiting, turn.waiting_why, round(draft.rules.patience_s / 60)))
+    give_up(draft, wording.waiting.out_of_patience(turn.waiting, turn.waiting_why, round(draft.rules.patience_s / 60)))
 
 
 # ── the plan ─────────────────────────────────────────────────────────────
@@ -309,10 +309,10 @@ def send_plan(draft: Draft) -> None:
 def on_retrying(draft: Draft, event: RunRetrying) -> None:
     """Our own retry budget: OpenCode itself would try for ever."""
     if event.attempt >= draft.rules.retry_attempts or event.since_s >= draft.rules.retry_s:
-        give_up(draft, wording.gave_up_retrying(event))
+        give_up(draft, wording.trouble.gave_up_retrying(event))
     elif not draft.turn.retrying:
         draft.turn_with(retrying=True)
-        draft.tell(wording.retrying(event.message))
+        draft.tell(wording.during.retrying(event.message))
 
 
 def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
@@ -326,13 +326,16 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
         deliver(draft, turn.kept)
         return
     if turn.attempts > draft.rules.resumes:
-        settle(draft, Failure(body=wording.interrupted_too_often(turn.attempts)), "failed")
+        settle(draft, Failure(body=wording.trouble.interrupted_too_often(turn.attempts)), "failed")
         return
     told_agent = event.tools or bool(turn.answer)  # a lost answer has to be said again, so the same ids will not do
     message = message_id(turn.run, len(turn.messages), draft.now)
     attempt = turn.attempts + 1
     asked = any(ask.shown for ask in phase.asks)
-    draft.post(f"resumed:{attempt}", Thought(body=wording.ASKED_AGAIN_LATER if asked else wording.resumed(told_agent)))
+    draft.post(
+        f"resumed:{attempt}",
+        Thought(body=wording.during.ASKED_AGAIN_LATER if asked else wording.during.resumed(told_agent)),
+    )
     draft.turn_with(
         attempts=attempt,
         resuming=True,
@@ -370,10 +373,10 @@ def on_settled(draft: Draft, outcome: Outcome) -> None:
         case Answered(text=text):
             settle(draft, closing(draft, text.strip()), "answered", outcome)
         case Broke():
-            settle(draft, Failure(body=wording.broke(outcome)), "failed")
+            settle(draft, Failure(body=wording.trouble.broke(outcome)), "failed")
         case Declined(text=text):
-            settle(draft, Response(body=text.strip() or wording.DECLINED), "answered")
+            settle(draft, Response(body=text.strip() or wording.ending.DECLINED), "answered")
         case Aborted(text=text):
-            settle(draft, Failure(body=text.strip() or wording.ENDED_ELSEWHERE), "failed")
+            settle(draft, Failure(body=text.strip() or wording.ending.ENDED_ELSEWHERE), "failed")
         case _:
             assert_never(outcome)

@@ -77,7 +77,7 @@ def on_shipping(draft: Draft, phase: Shipping, event: RunEvent) -> None:
         case ShipDue():
             if draft.now - phase.since >= draft.rules.ship_s * NEARLY:
                 draft.do(ShipLater(run=event.run, words=answer.text))
-                finish(draft, phase, wording.SHIPPING_OVERDUE)
+                finish(draft, phase, wording.shipping.SHIPPING_OVERDUE)
         case HeartbeatDue():
             on_heartbeat(draft)
         case _:
@@ -90,14 +90,14 @@ def nudge(draft: Draft, phase: Shipping, left: tuple[str, ...]) -> None:
     message = message_id(turn.run, len(turn.messages), draft.now)
     asked = replace(turn, kept=phase.answer, messages=(*turn.messages, message))
     draft.enter(Working(turn=asked))
-    draft.tell(wording.NUDGED)
+    draft.tell(wording.shipping.NUDGED)
     draft.do(NudgeAgent(run=turn.run, left=left, message=message, part=part_id(message)))
 
 
 def finish(draft: Draft, phase: Shipping, told: str) -> None:
     """People read the agent's words, and under them what became of the work."""
-    words = receipt.unfolded(phase.answer.text.strip()) or wording.NO_WORDS
-    under = "\n\n".join(part for part in (wording.not_started(phase.dropped).strip(), told) if part)
+    words = receipt.unfolded(phase.answer.text.strip()) or wording.ending.NO_WORDS
+    under = "\n\n".join(part for part in (wording.ending.not_started(phase.dropped).strip(), told) if part)
     settle(draft, Response(body=receipt.joined(words, under)), "answered", phase.answer)
 
 

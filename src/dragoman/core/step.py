@@ -145,7 +145,7 @@ def on_opened(draft: Draft, event: SessionOpened) -> None:
     if draft.session.turns == 0 and event.limit and event.crowd > event.limit:
         if event.crowd == event.limit + 1:
             remember_prompt(draft, event.prompt)
-            refuse(draft, wording.too_many_sessions(event.limit))
+            refuse(draft, wording.refusing.too_many_sessions(event.limit))
         return
     if draft.session.runs > 0 and handed_over(event.prompt) and profile(draft.session) != "answer":
         begin_issue(draft, start=True)  # the run began on what was heard first, which was no delegation
@@ -159,7 +159,7 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
     match phase:
         case Resting() | Closed() if late:
             remember_prompt(draft, prompt)
-            refuse(draft, wording.WRITTEN_BEFORE_STOP)
+            refuse(draft, wording.ending.WRITTEN_BEFORE_STOP)
         case Resting() | Closed():
             begin_turn(draft, prompt)
         case Stopping() if late:
@@ -167,7 +167,7 @@ def on_prompt(draft: Draft, prompt: Prompt) -> None:
         case Stopping():
             draft.change(queued=(*draft.session.queued, prompt))
         case Starting() | Choosing() | Working() | Shipping() if late:
-            draft.tell(wording.WRITTEN_BEFORE_STOP)
+            draft.tell(wording.ending.WRITTEN_BEFORE_STOP)
         case Shipping():
             wait_for_hand_over(draft, prompt)
         case Working(asks=asks) if asks and not wants_to_wait(prompt):
@@ -190,21 +190,21 @@ def on_prompt_while_busy(draft: Draft, phase: Starting | Choosing | Working, pro
     handed = isinstance(phase, Working) or phase.prompt is None
     if wants_to_wait(prompt) or draft.rules.while_busy == "queue" or (handed and wants_session(draft, prompt)):
         draft.change(queued=(*draft.session.queued, prompt))
-        draft.tell(wording.QUEUED)
+        draft.tell(wording.waiting.QUEUED)
         return
     remember_prompt(draft, prompt)
     if isinstance(phase, Choosing) or (isinstance(phase, Starting) and phase.prompt is not None):
         draft.enter(replace(phase, early=(*phase.early, prompt)))
-        draft.tell(wording.EARLY)
+        draft.tell(wording.waiting.EARLY)
         return
     steer(draft, prompt)
-    draft.tell(wording.STEERED)
+    draft.tell(wording.waiting.STEERED)
 
 
 def wait_for_hand_over(draft: Draft, prompt: Prompt) -> None:
     """The agent has given its answer, and its work is being handed in: a message begins the next turn."""
     draft.change(queued=(*draft.session.queued, prompt))
-    draft.tell(wording.QUEUED_WHILE_SHIPPING)
+    draft.tell(wording.waiting.QUEUED_WHILE_SHIPPING)
 
 
 def on_stop(draft: Draft, event: StopRequested) -> None:
@@ -214,7 +214,7 @@ def on_stop(draft: Draft, event: StopRequested) -> None:
     phase = draft.session.phase
     match phase:
         case Resting() | Closed():
-            refuse(draft, wording.NOTHING_RUNNING)
+            refuse(draft, wording.ending.NOTHING_RUNNING)
         case Stopping():
             draft.enter(replace(phase, by="person", dropped=phase.dropped + drop_late(draft)))
         case Starting() | Choosing() | Working() | Shipping():

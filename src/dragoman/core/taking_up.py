@@ -25,11 +25,10 @@ from dragoman.core.session import Choosing, Session, Starting, profile
 from dragoman.core.tags import of_words
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.triggers import asks_for_guide, choose
-from dragoman.core.wording_review import begins
 
 _APPROVALS = {"build it", "build", "approve", "approved", "yes", "y", "ok", "okay", "go", "go ahead", "do it", "lgtm"}
 _REFUSALS = {"drop it", "drop", "reject", "rejected", "no", "n", "cancel", "forget it"}
-_PLAN_MOST = BODY_MOST - len(wording.PLAN_OFFER) - 10
+_PLAN_MOST = BODY_MOST - len(wording.beginning.PLAN_OFFER) - 10
 
 
 def is_undecided(draft: Draft) -> bool:
@@ -46,26 +45,26 @@ def answered_at_once(draft: Draft, prompt: Prompt) -> str:
     choice = draft.session.choice
     if choice is not None and choice.stage == "planned" and normalised(prompt.text) in _REFUSALS:
         draft.change(choice=replace(choice, stage="planning", plan=""))
-        return wording.PLAN_DROPPED
-    return wording.GUIDE if asks_for_guide(prompt.text, draft.rules.handling) else ""
+        return wording.beginning.PLAN_DROPPED
+    return wording.beginning.GUIDE if asks_for_guide(prompt.text, draft.rules.handling) else ""
 
 
 def first_words(draft: Draft, prompt: Prompt) -> tuple[str, Mode | Literal[""]]:
     """What people read first, before anything slow is touched, and what it tells them; see Starting.announced."""
     session = draft.session
     if prompt.kind == "review":
-        return begins(prompt.findings, prompt.round, draft.rules.max_fix_rounds), "session"
+        return wording.review.begins(prompt.findings, prompt.round, draft.rules.max_fix_rounds), "session"
     if is_undecided(draft):
         open_ = draft.rules.sessions and draft.rules.handling.needs_issue and session.issue is not None
         if open_ and prompt.kind != "delegation":
-            return wording.READING_FIRST, ""
+            return wording.beginning.READING_FIRST, ""
         choice = _choose(draft, prompt)
         return _announced(session, choice, prompt), choice.mode
     was, choice = session.choice, _go_on(session.choice, prompt)
     if choice.stage == "planning":
-        return wording.PLAN_AGAIN if was and was.plan else wording.planning(prompt), "session"
+        return wording.beginning.PLAN_AGAIN if was and was.plan else wording.beginning.planning(prompt), "session"
     approved = was is not None and _approves(was, prompt)
-    return wording.PLAN_APPROVED if approved else wording.turn_started(prompt), "session"
+    return wording.beginning.PLAN_APPROVED if approved else wording.beginning.turn_started(prompt), "session"
 
 
 def take_up(draft: Draft, starting: Starting, prompt: Prompt, where: Decision) -> bool:
@@ -92,7 +91,7 @@ def take_up(draft: Draft, starting: Starting, prompt: Prompt, where: Decision) -
     if starting.announced != choice.mode:
         draft.tell(_announced(session, choice, prompt))
     if choice.mode == "session" and (refused := refusals(choice)):
-        draft.tell(wording.not_chosen(refused))
+        draft.tell(wording.beginning.not_chosen(refused))
     return choice.mode == "session"
 
 
@@ -124,7 +123,7 @@ def closing(draft: Draft, words: str) -> Final:
     """The final activity with the agent's words; after an answer or a plan it offers the way on."""
     match profile(draft.session):
         case _ if not words:
-            return Response(body=wording.NO_WORDS)
+            return Response(body=wording.ending.NO_WORDS)
         case "answer" if draft.rules.sessions:
             return Offer(body=words, choices=ways_on(draft.session))
         case "plan":
@@ -132,7 +131,7 @@ def closing(draft: Draft, words: str) -> Final:
             draft.change(
                 choice=replace(draft.session.choice or Choice(), stage="planned", plan=plan, planned_at=draft.now)
             )
-            return Offer(body=f"{plan}\n\n{wording.PLAN_OFFER}", choices=ways_on(draft.session))
+            return Offer(body=f"{plan}\n\n{wording.beginning.PLAN_OFFER}", choices=ways_on(draft.session))
         case _:
             return Response(body=words)
 
@@ -142,9 +141,9 @@ def ways_on(session: Session) -> tuple[Option, ...]:
     ways: tuple[str, ...] = ()
     match profile(session):
         case "answer":
-            ways = (wording.WORK_ON_IT,)
+            ways = (wording.beginning.WORK_ON_IT,)
         case "plan":
-            ways = (wording.BUILD_IT, wording.DROP_IT)
+            ways = (wording.beginning.BUILD_IT, wording.beginning.DROP_IT)
         case "work":
             pass
     return tuple(Option(value=way, label=way) for way in ways)
@@ -199,8 +198,8 @@ def _approves(choice: Choice, prompt: Prompt) -> bool:
 
 def _announced(session: Session, choice: Choice, prompt: Prompt) -> str:
     if choice.mode == "simple":
-        return wording.answering(prompt)
-    return wording.session_started(session.issue, prompt)
+        return wording.beginning.answering(prompt)
+    return wording.beginning.session_started(session.issue, prompt)
 
 
 def _go_on(choice: Choice | None, prompt: Prompt) -> Choice:

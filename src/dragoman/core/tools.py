@@ -14,7 +14,7 @@ import msgspec
 
 from dragoman.core.activities import Action
 from dragoman.core.events.opencode import Tool
-from dragoman.core.wording import one_line
+from dragoman.core.text import one_line
 from dragoman.record import Record
 
 SUBJECT_MOST = 200  # characters; Linear shows one line

@@ -24,7 +24,7 @@ def translate(fact: Shown, directory: str) -> tuple[str, Activity] | None:
             finished = tools.show(tool, directory, running=False, failed=failed)
             return (f"part:{part}", finished) if finished else None
         case Compacted(key=key):
-            return f"compacted:{key}", Thought(body=wording.COMPACTED)
+            return f"compacted:{key}", Thought(body=wording.during.COMPACTED)
 
 
 _OPEN = {"pending", "in_progress"}

@@ -26,7 +26,8 @@ from dragoman.core import tags
 from dragoman.core.choosing import PRIORITIES, Choice, Facts, Handling, Mode, Reason, Template, Trigger
 from dragoman.core.filling import fill
 from dragoman.core.routing import Place
-from dragoman.core.wording import WORK_ON_IT, one_line
+from dragoman.core.text import one_line
+from dragoman.core.wording.beginning import WORK_ON_IT
 
 WORDS = (
     "help me", "can you help", "i need help", "implement", "create", "build", "develop", "debug", "fix", "analyze",

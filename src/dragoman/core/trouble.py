@@ -49,7 +49,7 @@ class Trouble(Record):
 
     def words(self, service: str = "OpenCode") -> str:
         """One line for people: the cause, and what to do."""
-        return wording.trouble(self.cause, service)
+        return wording.trouble.of_service(self.cause, service)
 
 
 def read_trouble(error: BaseException | str) -> Trouble:

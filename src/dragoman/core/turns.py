@@ -129,7 +129,7 @@ def start_anyway(draft: Draft, phase: Starting, prompt: Prompt) -> None:
     """A person has the work begin although the issue is blocked."""
     remember_prompt(draft, prompt)
     if phase.prompt is not None:
-        draft.tell(wording.turn_started(prompt))
+        draft.tell(wording.beginning.turn_started(prompt))
         starting = replace(phase, turn=draft.turn, blocked=(), reading=False)
         draft.enter(starting)
         start_run(draft, starting, phase.prompt)
@@ -169,7 +169,7 @@ def on_heartbeat(draft: Draft) -> None:
     if draft.asking or (isinstance(draft.session.phase, Starting) and draft.session.phase.blocked):
         silent = 0.0  # it is not our turn to speak
     elif silent >= every * NEARLY:
-        draft.tell(wording.heartbeat(silent, turn.waiting))
+        draft.tell(wording.waiting.heartbeat(silent, turn.waiting))
         silent = 0.0
     draft.remind(HeartbeatDue(run=turn.run), every - max(silent, 0.0))
 
@@ -204,14 +204,18 @@ def stopped(draft: Draft, phase: Stopping, verified: bool, detail: str) -> None:
     turn = phase.turn
     if phase.by == "service":
         # A run that could not reach OpenCode need not be told that OpenCode did not confirm its end.
-        doubt = "" if verified or turn.waiting else wording.UNVERIFIED_END
-        settle(draft, Failure(body=turn.giving_up + doubt + wording.not_started(phase.dropped)), "failed")
+        doubt = "" if verified or turn.waiting else wording.ending.UNVERIFIED_END
+        settle(draft, Failure(body=turn.giving_up + doubt + wording.ending.not_started(phase.dropped)), "failed")
     elif phase.by == "withdrawn":
-        settle(draft, Response(body=wording.withdrawn(turn.giving_up) + wording.not_started(phase.dropped)), "stopped")
+        settle(
+            draft,
+            Response(body=wording.ending.withdrawn(turn.giving_up) + wording.ending.not_started(phase.dropped)),
+            "stopped",
+        )
         if isinstance(draft.session.phase, Resting):
             draft.enter(Closed(reason=turn.giving_up))
     else:
-        settle(draft, Response(body=wording.stopped(verified, detail, phase.dropped)), "stopped")
+        settle(draft, Response(body=wording.ending.stopped(verified, detail, phase.dropped)), "stopped")
 
 
 def settle(

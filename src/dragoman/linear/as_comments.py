@@ -72,19 +72,19 @@ def progress_body(progress: Progress, *, ended: bool, link: str | None = None, o
     ended  the turn has: nothing runs any more
     link   where every step stands in full
     """
-    lines = [wording.progress_head(ended=ended), ""]
+    lines = [wording.comments.progress_head(ended=ended), ""]
     if progress.left_out:
-        lines.append(f"- {wording.earlier_steps(progress.left_out)}")
+        lines.append(f"- {wording.comments.earlier_steps(progress.left_out)}")
     lines += [f"- {step}" for step in progress.steps]
     if progress.now and not ended:
         lines.append(f"- *{progress.now}*")
     if progress.plan:
-        lines += ["", wording.PLAN_HEAD, ""]
+        lines += ["", wording.comments.PLAN_HEAD, ""]
         lines += [_todo(item) for item in progress.plan[:PLAN_KEPT]]
         if (over := len(progress.plan) - PLAN_KEPT) > 0:
-            lines.append(f"- {wording.further_items(over)}")
+            lines.append(f"- {wording.comments.further_items(over)}")
     if link:
-        lines += ["", wording.all_steps(link)]
+        lines += ["", wording.comments.all_steps(link)]
     return clean("\n".join(lines), own)
 
 
@@ -99,7 +99,7 @@ def comment_body(activity: Activity, *, link: str | None = None, own: Viewer | N
 
 def _numbered(choices: Sequence[Choice]) -> str:
     lines = [f"{number}. {clip(choice.label, LABEL_LIMIT)}" for number, choice in enumerate(choices, 1)]
-    return "\n\n" + "\n".join(lines) + f"\n\n{wording.choose_by_number(len(choices))}"
+    return "\n\n" + "\n".join(lines) + f"\n\n{wording.comments.choose_by_number(len(choices))}"
 
 
 def _line(activity: Activity) -> str:
@@ -109,7 +109,7 @@ def _line(activity: Activity) -> str:
             return clip(body, STEP_LIMIT) or _BLANK
         case Action(verb=verb, subject=subject, result=result):
             subject = clip(subject, STEP_LIMIT).replace("`", "'")
-            failed = wording.STEP_FAILED if result is not None and result.startswith("Failed") else ""
+            failed = wording.comments.STEP_FAILED if result is not None and result.startswith("Failed") else ""
             return f"{verb} `{subject}`{failed}" if subject else f"{verb}{failed}"
         case Elicitation(body=body) | Offer(body=body) | Response(body=body) | Failure(body=body):
             return clip(body, STEP_LIMIT) or _BLANK

@@ -179,7 +179,7 @@ class Listening:
                 await self._answer_ask(fact)
             case RunRetrying(attempt=attempt, since_s=since_s, cause=cause):
                 if attempt >= _RULES.retry_attempts or since_s >= _RULES.retry_s:
-                    await self._end(wording.gave_up_retrying(fact), cause)
+                    await self._end(wording.trouble.gave_up_retrying(fact), cause)
             case _:
                 pass
 
@@ -188,7 +188,7 @@ class Listening:
         with contextlib.suppress(NotFound):
             if isinstance(ask, PermissionAsked):
                 await self._client.reply_permission(
-                    ask.ask, ask.thread, self._directory, "reject", wording.PERMISSION_EXPIRED_FOR_AGENT
+                    ask.ask, ask.thread, self._directory, "reject", wording.asking.PERMISSION_EXPIRED_FOR_AGENT
                 )
             else:
                 answers = [[prompts.NOBODY_TO_ASK] for _ in ask.questions]
@@ -216,11 +216,11 @@ def _answer_of(event: RunSettled | RunInterrupted) -> Answered:
             return answered
         case Broke(cause=cause, text=text) as broke:
             retryable = cause in {"timeout", "rate_limit", "server"}
-            raise NoAnswer(wording.broke(broke), cause=cause, text=text, retryable=retryable)
+            raise NoAnswer(wording.trouble.broke(broke), cause=cause, text=text, retryable=retryable)
         case Declined(text=text):
-            raise NoAnswer(wording.DECLINED, cause="declined", text=text, retryable=False)
+            raise NoAnswer(wording.ending.DECLINED, cause="declined", text=text, retryable=False)
         case Aborted(text=text):
-            raise NoAnswer(wording.ENDED_ELSEWHERE, cause="stopped", text=text, retryable=False)
+            raise NoAnswer(wording.ending.ENDED_ELSEWHERE, cause="stopped", text=text, retryable=False)
 
 
 async def _pump(stream: EventStream, signals: asyncio.Queue[Signal]) -> None:

@@ -244,7 +244,7 @@ class Follower:
                 if one.broke == BROKEN_LOOKS:
                     with contextlib.suppress(LedgerError):
                         await self._engine.tell(
-                            one.session, RunFailed(run=one.run, reason=wording.broke_on_our_side(one.run))
+                            one.session, RunFailed(run=one.run, reason=wording.trouble.broke_on_our_side(one.run))
                         )
 
     async def _look(self, one: _Followed) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dragoman import logs
-from dragoman.core import wording_shipping as wording
+from dragoman.core import wording
 from dragoman.core.effects import InspectWork, ShipLater, ShipWork
 from dragoman.core.events import Event
 from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, WorkFound
@@ -92,7 +92,7 @@ class Delivery:
             since = await shipped_so_far(trusted, session.id)
         except GitError as error:
             _log.warning("workspace.unreadable", run=run, error=str(error))
-            return ShipFailed(run=run, reason=wording.unreadable(str(error)))
+            return ShipFailed(run=run, reason=wording.shipping.unreadable(str(error)))
         changed = bool(left.count) or bool({tips.branch, tips.head} - {since, None})
         return WorkFound(run=run, changed=changed, left=() if left.underway else left.paths)
 
@@ -111,7 +111,7 @@ class Delivery:
                 return await self._perform_parts(effect, task)
             except (GitError, Told) as error:
                 _log.warning("work.unsaved", run=effect.run, error=str(error))
-                return ShipFailed(run=effect.run, reason=wording.unreadable(str(error)))
+                return ShipFailed(run=effect.run, reason=wording.shipping.unreadable(str(error)))
 
     async def _perform_parts(self, effect: ShipWork, task: HandIn) -> Event | None:
         try:

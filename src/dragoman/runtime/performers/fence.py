@@ -103,5 +103,5 @@ def refusals_end(run: RunId) -> Iterator[None]:
     except OpenCodeError as error:
         if error.retryable:
             raise Postponed(str(error), event=_waiting(run, error)) from error
-        reason = wording.opencode_refused(error.cause, str(error))
+        reason = wording.trouble.opencode_refused(error.cause, str(error))
         raise GivenUp(str(error), event=RunFailed(run=run, reason=reason)) from error

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core import receipt as words_of
-from dragoman.core import wording_shipping as wording
+from dragoman.core import wording
 from dragoman.core.events.desk import Check, Receipt
 from dragoman.core.session import Session, Workspace
 from dragoman.errors import ForgeError, GitError
@@ -124,14 +124,14 @@ class HandIn:
         directory = Path(self._place.directory)
         left = await look(directory, self._confine)
         if left.underway:
-            self._tell(left=wording.unfinished(left.underway, left.count) if left.count else "")
+            self._tell(left=wording.shipping.unfinished(left.underway, left.count) if left.count else "")
         elif left.count:
             message = words_of.commit_message(self._words, self._session.issue)
             try:
                 await commit_left(directory, self._confine, message)
             except GitError as error:
                 _log.warning("leftovers.uncommitted", session=self._session.id, error=str(error))
-                self._tell(left=wording.uncommittable(str(error)))
+                self._tell(left=wording.shipping.uncommittable(str(error)))
             else:
                 self._tell(committed=left.count)
 
@@ -139,7 +139,7 @@ class HandIn:
     async def push(self) -> None:
         """Push, a few times if need be; trouble goes into the receipt."""
         if self._place.branch == self._trusted.default_branch():
-            self._tell(trouble=wording.is_base(self._place.branch))
+            self._tell(trouble=wording.shipping.is_base(self._place.branch))
             return
         if self.tip == self._since and not await self._trusted.resolve(pushed_ref(self._session.id)):
             return  # nothing was committed: an empty branch helps nobody
@@ -147,7 +147,7 @@ class HandIn:
             await _patiently(self.push_once)
         except ForgeError as error:
             _log.warning("push.refused", session=self._session.id, kind=error.kind, error=str(error))
-            told = wording.push_refused(
+            told = wording.shipping.push_refused(
                 error.kind, str(error), self._repository.name, self._place.branch, later=error.retryable
             )
             self._tell(trouble=told, later=error.retryable)
@@ -168,7 +168,9 @@ class HandIn:
         link = self._forge.compare_url(self._repository, self.receipt.base, branch)
         self._tell(
             pushed=True,
-            compare=wording.compare_link(link) if link else wording.compare(self.receipt.base, branch),
+            compare=wording.shipping.compare_link(link)
+            if link
+            else wording.shipping.compare(self.receipt.base, branch),
         )
 
     # ── verified ─────────────────────────────────────────────────────────
@@ -227,7 +229,7 @@ class HandIn:
             await _patiently(self.offer_once)
         except ForgeError as error:
             _log.warning("pull_request.refused", session=self._session.id, kind=error.kind, error=str(error))
-            told = wording.pull_request_refused(
+            told = wording.shipping.pull_request_refused(
                 error.kind, str(error), self._repository.name, self._place.branch, later=error.retryable
             )
             self._tell(trouble=told, later=error.retryable)
@@ -247,7 +249,7 @@ class HandIn:
 
     def out_of_time(self) -> None:
         """The deadline came: what is not done yet is told as not done, and is tried later."""
-        told = wording.not_finished_in_time(pushed=self.receipt.pushed)
+        told = wording.shipping.not_finished_in_time(pushed=self.receipt.pushed)
         self._tell(trouble=told, later=bool(self.tip))
 
     def _tell(self, **fields: object) -> None:

@@ -58,7 +58,7 @@ class People:
                         raise
                     # People wait for the end: if not the answer, they read where it is. The id was not taken.
                     _log.error("final.refused", session=session, error=str(error))
-                    instead = replace(effect, activity=replace(activity, body=wording.unshowable(session)))
+                    instead = replace(effect, activity=replace(activity, body=wording.trouble.unshowable(session)))
                     await self._outlet(session).post(session, instead, urgency)
             case ShowPlan():
                 await self._outlet(session).show_plan(session, effect, await self._urgency(session, effect, claimed))
@@ -74,9 +74,9 @@ class People:
                 pass
             case LinkWork(url=url, issue=issue, review=review):
                 if thread_of(session) is None:
-                    await self._linear.add_links(session, [Link(label=wording.PULL_REQUEST, url=url)])
+                    await self._linear.add_links(session, [Link(label=wording.shipping.PULL_REQUEST, url=url)])
                 if issue is not None:
-                    await self._linear.attach(issue.id, url, wording.PULL_REQUEST)
+                    await self._linear.attach(issue.id, url, wording.shipping.PULL_REQUEST)
                     if review:
                         await self._linear.review_issue(issue.id)
             case _:

@@ -1,4 +1,4 @@
-"""The sentences about what comes from GitHub to a pull request of ours. As in wording.py, for people; no codes."""
+"""The sentences about what comes from GitHub to a pull request of ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dragoman.core.findings import Finding
-from dragoman.core.wording import one_line
+from dragoman.core.text import one_line
 
 SHOWN = 10  # findings that are named one by one
 UNPUSHED = "The change is made, but could not be pushed yet."

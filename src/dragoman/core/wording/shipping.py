@@ -1,11 +1,18 @@
-"""The sentences about handing in work: a branch, a push, a pull request. As in wording.py, for people; no codes."""
+"""The sentences about handing in work: a branch, a push, a pull request."""
 
 from __future__ import annotations
 
-from dragoman.core.wording import one_line
+from dragoman.core.text import one_line
+from dragoman.core.wording.trouble import what_was_said
 from dragoman.errors import ForgeRefusal
 
 WORK_KEPT = "The work is kept on my side."
+PULL_REQUEST = "Pull request"
+NUDGED = "Some changes are not committed yet, so I asked the agent to commit what belongs to the work."
+SHIPPING_OVERDUE = (
+    "⚠️ Handing in the work has taken too long, so I do not keep you waiting. The work is kept, and I go on trying to "
+    "push it and to open the pull request."
+)
 RETRIED = "I keep trying and add the link here as soon as it is through."
 
 
@@ -30,7 +37,7 @@ def uncommittable(detail: str) -> str:
 def push_refused(kind: ForgeRefusal, said: str, repository: str, branch: str, *, later: bool) -> str:
     """Why the branch is not on the remote, and what to do."""
     head = f"**Not pushed.** {_why_no_push(kind, repository, branch)} {WORK_KEPT}"
-    return f"{head}{f' {RETRIED}' if later else ''}{_said(said)}"
+    return f"{head}{f' {RETRIED}' if later else ''}{what_was_said(said)}"
 
 
 def _why_no_push(kind: ForgeRefusal, repository: str, branch: str) -> str:
@@ -74,7 +81,7 @@ def pull_request_refused(kind: ForgeRefusal, said: str, repository: str, branch:
     if kind == "nothing":
         return f"There is no pull request: `{branch}` holds nothing that its base does not have."
     head = f"**No pull request.** `{branch}` is pushed, but {_why_no_pull_request(kind, repository)}"
-    return f"{head}{f' {RETRIED}' if later else ''}{_said(said)}"
+    return f"{head}{f' {RETRIED}' if later else ''}{what_was_said(said)}"
 
 
 def _why_no_pull_request(kind: ForgeRefusal, repository: str) -> str:
@@ -118,6 +125,9 @@ def compare_link(url: str) -> str:
     return f"Open a pull request: {url}"
 
 
-def _said(said: str) -> str:
-    quoted = one_line(said, 300).replace("`", "'")
-    return f"\n\nWhat was said: `{quoted}`" if quoted else ""
+def broke_while_shipping(run: str) -> str:
+    """A bug of ours kept the work from being delivered."""
+    return (
+        f"⚠️ Something broke on my side while I handed in the work; the log has `run={run}`. The work is kept. "
+        "Write to me to try again."
+    )

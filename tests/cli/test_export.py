@@ -189,6 +189,9 @@ async def test_a_name_of_somebodys_choosing_is_no_formula_in_a_spreadsheet(run: 
 
 
 def _watching(folder: Path, *options: str) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-u", "-c", "from dragoman.cli import main; main()", "sessions", "watch", SESSION, *options]
+    # Where the tests run in the background, an interruption is ignored from birth.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    begin = f"{heed}; from dragoman.cli import main; main()"
+    argv = [sys.executable, "-u", "-c", begin, "sessions", "watch", SESSION, *options]
     environment = {"PATH": os.environ["PATH"], "DRAGOMAN_DATA_DIR": str(folder), "HOME": str(folder)}
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment)

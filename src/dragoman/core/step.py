@@ -1,10 +1,11 @@
-"""THE machine: every transition of a session is decided by `step`, in nine files of one thought each.
+"""THE machine: every transition of a session is decided by `step`, in files of one thought each.
 
     step.py        what people do: they open, write, stop, withdraw
     closing.py     how a session is over, and is reopened: by withdrawal, command or time
     by_program.py  what a program does with a session of its own
     turns.py       the life of a turn: it begins, is steered, is ended, settles
     running.py     news of the run under way
+    held_up.py     what holds a run up: waiting, retries, interruptions
     shipping.py    the agent is done: its work is looked at and delivered, then people read the answer
     placing.py     in which repository: decided, or asked of people
     review.py      what comes from the pull request: rounds of work, and the end when it is merged

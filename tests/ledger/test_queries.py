@@ -62,10 +62,10 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
         *(("effects", name) for name in ("end", "retry", "renew")),
         *(("queue", name) for name in queries.load("queue")),
         *(("cleanup", name) for name in ("forget_seen", "forget_effects")),
+        ("read", "session"),
         *(
-            ("read", name)
+            ("find", name)
             for name in (
-                "session",
                 "open_runs",
                 "working_runs",
                 "effects_of",

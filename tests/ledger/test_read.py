@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from dragoman.core.effects import Effect
 from dragoman.core.session import Closed, Message, Phase, Resting, Session, Starting, Turn, Working
 from dragoman.ids import AgentThread, HostId, SessionId
-from dragoman.ledger import effects, numbers, read, turns
+from dragoman.ledger import effects, find, numbers, read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import HOST, a_post, a_reminder, a_run, a_session, a_start, a_step_to, a_tick, an_issue
 from tests.ledger.conftest import HeldClock
@@ -82,9 +82,9 @@ async def test_the_open_runs_of_a_host_are_those_with_a_turn_and_a_thread(
     await story.tell(a_session_in(STARTING, "no thread yet"))
     await story.tell(a_session_in(Resting(after="answered"), "rests", thread="ses_2"))
     await story.tell(a_session_in(WORKING, "elsewhere", thread="ses_3", host=HostId("host-b")))
-    assert await ledger.read(read.open_runs, HOST) == [followed]
+    assert await ledger.read(find.open_runs, HOST) == [followed]
     await story.tell(replace(followed, phase=Resting(after="answered")))
-    assert await ledger.read(read.open_runs, HOST) == []
+    assert await ledger.read(find.open_runs, HOST) == []
 
 
 async def test_runs_to_follow_are_those_of_the_host_that_work(ledger: SqliteLedger, clock: HeldClock) -> None:
@@ -93,9 +93,9 @@ async def test_runs_to_follow_are_those_of_the_host_that_work(ledger: SqliteLedg
     await story.tell(working)
     await story.tell(a_session_in(STARTING, "waits for a place"))
     await story.tell(a_session_in(WORKING, "elsewhere", thread="ses_3", host=HostId("host-b")))
-    assert await ledger.read(read.working_runs, HOST) == [working]
+    assert await ledger.read(find.working_runs, HOST) == [working]
     await story.tell(replace(working, phase=Resting(after="answered")))
-    assert await ledger.read(read.working_runs, HOST) == []
+    assert await ledger.read(find.working_runs, HOST) == []
 
 
 async def test_the_sessions_of_an_issue_are_found_and_counted(ledger: SqliteLedger, clock: HeldClock) -> None:
@@ -104,10 +104,10 @@ async def test_the_sessions_of_an_issue_are_found_and_counted(ledger: SqliteLedg
     for name in ("one", "two", "three"):
         await story.tell(a_session_in(Resting(after="answered"), name))
     await story.tell(a_session_in(WORKING, "other issue", key="ENG-13"))
-    assert [session.id for session in await ledger.read(read.sessions_of_issue, issue)] == ["three", "two", "one"]
-    assert [session.id for session in await ledger.read(read.sessions_of_issue, issue, 1)] == ["three"]
-    assert await ledger.read(read.count_sessions, issue, 0.0) == 3
-    assert await ledger.read(read.count_sessions, issue, clock.now - 2) == 2
+    assert [session.id for session in await ledger.read(find.sessions_of_issue, issue)] == ["three", "two", "one"]
+    assert [session.id for session in await ledger.read(find.sessions_of_issue, issue, 1)] == ["three"]
+    assert await ledger.read(find.count_sessions, issue, 0.0) == 3
+    assert await ledger.read(find.count_sessions, issue, clock.now - 2) == 2
 
 
 async def test_the_newest_of_a_conversation_is_shown_oldest_first(ledger: SqliteLedger, clock: HeldClock) -> None:
@@ -134,7 +134,7 @@ async def test_news_of_an_issue_concerns_all_that_is_under_way_and_the_newest(
     await story.tell(a_session_in(WORKING, "of another issue", key="ENG-13"))
     for name in ("new", "newest"):
         await story.tell(a_session_in(Resting(after="answered"), name))
-    found = await ledger.read(read.concerned_by_issue, an_issue().id, 2)
+    found = await ledger.read(find.concerned_by_issue, an_issue().id, 2)
     assert sorted(found) == ["new", "newest", "old and working"]
 
 
@@ -149,8 +149,8 @@ async def test_a_session_that_cannot_be_read_does_not_hide_the_others(
     spoil = "UPDATE sessions SET body = ? WHERE id = ?"
     await ledger.turn(lambda tx: tx.execute(spoil, (body, spoiled.id)).rowcount)
     with capture_logs() as lines:
-        assert [session.id for session in await ledger.read(read.working_runs, HOST)] == [whole.id]
-        assert [session.id for session in await ledger.read(read.open_runs, HOST)] == [whole.id]
+        assert [session.id for session in await ledger.read(find.working_runs, HOST)] == [whole.id]
+        assert [session.id for session in await ledger.read(find.open_runs, HOST)] == [whole.id]
     assert [(line["event"], line["session"]) for line in lines] == [("session.unreadable", spoiled.id)] * 2
     assert set(await ledger.read(numbers.live_turns)) == {spoiled.id, whole.id}
     assert (await ledger.read(numbers.counts)).open_asks == 0

@@ -8,7 +8,7 @@ from dragoman.core.events.linear import Prompted, SessionOpened
 from dragoman.core.session import Message, Resting, Session, Starting, Step, Turn
 from dragoman.errors import LedgerError
 from dragoman.ids import SessionId
-from dragoman.ledger import effects, read, turns
+from dragoman.ledger import effects, find, read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
 from tests.builders import HOST, SESSION, a_post, a_prompt, a_run, a_session, a_start, a_step_to, a_tick, an_issue
@@ -107,7 +107,7 @@ async def test_what_only_the_ledger_knows_is_gathered_in_the_same_transaction(
 
     def crowd(tx: Tx, _session: Session, event: Event) -> Event:
         assert isinstance(event, SessionOpened)
-        return replace(event, crowd=1 + read.count_sessions(tx, issue.id, tx.now - 3600))
+        return replace(event, crowd=1 + find.count_sessions(tx, issue.id, tx.now - 3600))
 
     met: list[int] = []
 

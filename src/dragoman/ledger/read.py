@@ -1,28 +1,23 @@
-"""What people, doors and the follower look at. All of it is for `ledger.read`; it also works inside a turn."""
+"""What people look at. All of it is for `ledger.read`; it also works inside a turn."""
 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
-from dragoman import logs
-from dragoman.core.effects import Effect
-from dragoman.core.session import Session, Starting, Status
-from dragoman.errors import LedgerError
-from dragoman.ids import HostId, IssueId, OrganizationId, SessionId
+from dragoman.core.session import Session, Status
+from dragoman.ids import HostId, OrganizationId, SessionId
 from dragoman.ledger import queries
-from dragoman.ledger.codec import decode_effect, decode_session
-from dragoman.ledger.pools import Job, Pool
+from dragoman.ledger.codec import decode_session
+from dragoman.ledger.pools import Pool
 from dragoman.ledger.tx import Tx
 from dragoman.record import Record
 
 LINES = 1_000  # of a journal, of a conversation, of effects that are shown at once
 
 _SQL = queries.load("read")
-_log = logs.get("ledger")
 
 
 class Summary(Record):
@@ -224,74 +219,6 @@ def stats(tx: Tx) -> Stats:
     )
 
 
-def open_runs(tx: Tx, host: HostId) -> list[Session]:
-    """The sessions of `host` with a turn under way and an agent thread."""
-    return [session for session in _readable(tx, "open_runs", host) if session.thread is not None]
-
-
-def working_runs(tx: Tx, host: HostId) -> list[Session]:
-    """The sessions of `host` that OpenCode works for, whole: what the follower follows."""
-    return _readable(tx, "working_runs", host)
-
-
-def effects_of(tx: Tx, session: SessionId) -> list[Effect]:
-    """What was decided for the agent in a session, done or not, oldest first."""
-    return _readable_effects(tx, "effects_of", session)
-
-
-def lane_of_people(tx: Tx, session: SessionId) -> list[Effect]:
-    """What still waits to be shown in a session, oldest first."""
-    return _readable_effects(tx, "lane_of_people", session)
-
-
-def live_sessions_of(tx: Tx, organization: OrganizationId) -> list[SessionId]:
-    """The sessions of an organization that have a turn under way."""
-    return [SessionId(id_) for (id_,) in tx.execute(_SQL["live_sessions_of"], (organization,)).fetchall()]
-
-
-def blocked_by(tx: Tx, organization: OrganizationId, issue: IssueId) -> list[Session]:
-    """The sessions of an organization that wait for an issue to be done."""
-    return [
-        session
-        for session in _readable(tx, "starting", organization)
-        if isinstance(session.phase, Starting) and any(blocker.id == issue for blocker in session.phase.blocked)
-    ]
-
-
-def sessions_of_issue(tx: Tx, issue: IssueId, limit: int = 20) -> list[Session]:
-    """The sessions of an issue, newest first."""
-    return [decode_session(body) for (body,) in tx.execute(_SQL["sessions_of_issue"], (issue, limit)).fetchall()]
-
-
-def concerned_by_issue(tx: Tx, issue: IssueId, newest: int = 20) -> list[SessionId]:
-    """The sessions that news of an issue concerns: all that have a turn under way, and the newest, which may be
-    written to again."""
-    rows = tx.execute(_SQL["concerned_by_issue"], (issue, issue, newest)).fetchall()
-    return [SessionId(id_) for (id_,) in rows]
-
-
-def watched_pull_requests(tx: Tx) -> list[tuple[SessionId, str]]:
-    """The sessions that wait for news of a pull request, and its URL."""
-    return [(SessionId(id_), url) for id_, url in tx.execute(_SQL["watched"]).fetchall()]
-
-
-def watching(tx: Tx, repository: str, number: int | None = None) -> list[SessionId]:
-    """The sessions that wait for news of a pull request, or of any of a repository.
-
-    repository  its page, "https://github.com/owner/repo"
-    """
-    if number is None:
-        rows = tx.execute(_SQL["watching_any"], (f"{repository}/pull/", f"{repository}/pull/"))
-    else:
-        rows = tx.execute(_SQL["watching"], (f"{repository}/pull/{number}",))
-    return [SessionId(id_) for (id_,) in rows.fetchall()]
-
-
-def count_sessions(tx: Tx, issue: IssueId, since: float) -> int:
-    """How many sessions of `issue` were opened since then; one that is being opened in this turn is not among them."""
-    return int(tx.execute(_SQL["count_sessions"], (issue, since)).fetchone()[0])
-
-
 def backlog(tx: Tx) -> list[Backlog]:
     """What waits, pool by pool; pools without anything are left out."""
     rows = tx.execute(_SQL["backlog"], (tx.now,)).fetchall()
@@ -315,27 +242,6 @@ def deliveries(tx: Tx, limit: int = 50) -> list[DeliveryLine]:
         )
         for at, key, kind, action, organization, session, verdict in rows
     ]
-
-
-def _readable(tx: Tx, name: str, of: HostId | OrganizationId) -> list[Session]:
-    """The sessions that a query finds. One that this program cannot read must not hide the others."""
-    found = []
-    for id_, body in tx.execute(_SQL[name], (of,)).fetchall():
-        try:
-            found.append(decode_session(body))
-        except LedgerError as error:
-            _log.error("session.unreadable", session=id_, error=str(error))
-    return found
-
-
-def _readable_effects(tx: Tx, name: str, session: SessionId) -> list[Effect]:
-    """The same for effects; whoever claims an unreadable one logs it."""
-    found: list[Effect] = []
-    for (body,) in tx.execute(_SQL[name], (session,)).fetchall():
-        with suppress(LedgerError):
-            if not isinstance(effect := decode_effect(body), Job):
-                found.append(effect)
-    return found
 
 
 def _summary(row: Any) -> Summary:

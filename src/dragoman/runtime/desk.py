@@ -14,7 +14,7 @@ from dragoman import logs
 from dragoman.core.session import Session, Workspace, live_turn, profile
 from dragoman.errors import GitError
 from dragoman.ids import SessionId
-from dragoman.ledger import read
+from dragoman.ledger import find
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, repository_of
 from dragoman.repositories.naming import (
@@ -126,7 +126,7 @@ class Desk:
         issue = session.issue
         if issue is None or issue.parent is None:
             return ""
-        above = await self._ledger.read(read.sessions_of_issue, issue.parent)
+        above = await self._ledger.read(find.sessions_of_issue, issue.parent)
         ours = [one.workspace.branch for one in above if one.workspace and one.workspace.repository == trusted.name]
         for branch in dict.fromkeys([*ours, issue.parent_branch]):
             if is_branch_name(branch) and await trusted.branch_tip(branch):
@@ -263,7 +263,7 @@ class Desk:
     async def _other_sessions(self, session: Session) -> list[Session]:
         if session.issue is None:
             return []
-        found = await self._ledger.read(read.sessions_of_issue, session.issue.id)
+        found = await self._ledger.read(find.sessions_of_issue, session.issue.id)
         return [other for other in found if other.id != session.id]
 
     async def _earlier_work(self, trusted: TrustedRepository, others: Sequence[Session]) -> str | None:

@@ -24,7 +24,7 @@ from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces
 from dragoman.core.session import Session, Step, live_turn
 from dragoman.ids import HostId, IssueId, OrganizationId, SessionId, thread_of
-from dragoman.ledger import control, effects, read, turns
+from dragoman.ledger import control, effects, find, turns
 from dragoman.ledger.control import Answer, Command
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Job
@@ -150,7 +150,7 @@ class Engine:
 
     async def look_again(self, organization: OrganizationId, issue: IssueId) -> None:
         """An issue has changed: whatever waits for it to be done looks whether it is."""
-        for session in await self.ledger.read(read.blocked_by, organization, issue):
+        for session in await self.ledger.read(find.blocked_by, organization, issue):
             if (turn := live_turn(session)) is not None:
                 await self.tell(session.id, BlockersDue(run=turn.run))
 
@@ -224,7 +224,7 @@ class Engine:
         event = self.gate(tx, session, event)
         if not isinstance(event, SessionOpened) or event.issue is None or not self.crowd:
             return event
-        crowd = read.count_sessions(tx, event.issue.id, tx.now - HOUR_S) + 1
+        crowd = find.count_sessions(tx, event.issue.id, tx.now - HOUR_S) + 1
         return replace(event, crowd=crowd, limit=self.crowd)
 
     def _told(self, event: Event, outcome: Outcome) -> Outcome:

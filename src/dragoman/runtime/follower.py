@@ -19,7 +19,7 @@ from dragoman.core.retry import backoff
 from dragoman.core.session import Session, Working, Workspace
 from dragoman.errors import LedgerError, NotFound, OpenCodeDown, OpenCodeError, Told
 from dragoman.ids import AgentThread, AskId, RunId, SessionId
-from dragoman.ledger import read
+from dragoman.ledger import find
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.inbound import RunView, Verdict
 from dragoman.opencode.stream import Connected, EventStream, Heard, Lost, Streamed
@@ -145,7 +145,7 @@ class Follower:
         while True:
             before = dict(self._followed)
             try:
-                working = await self._engine.ledger.read(read.working_runs, self._engine.host)
+                working = await self._engine.ledger.read(find.working_runs, self._engine.host)
                 for session in working:
                     self.note(session)
                 # One that ended while the ledger was being read the time before may have been taken up again.

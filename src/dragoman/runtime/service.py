@@ -14,7 +14,7 @@ from dragoman.core.events.runs import PlaceInQueue
 from dragoman.core.events.timers import PlaceDue
 from dragoman.errors import LedgerError, Refusal, Theirs
 from dragoman.ids import session_of
-from dragoman.ledger import effects, hosts, numbers, pools, queue, read
+from dragoman.ledger import effects, find, hosts, numbers, pools, queue
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
@@ -186,7 +186,7 @@ class Service:
         ]
         self.agent_host.changed = self._look_at_starts
         if self._housekeeping:
-            self._open_at_end = bool(await self.ledger.read(read.open_runs, self.host))
+            self._open_at_end = bool(await self.ledger.read(find.open_runs, self.host))
         else:
             self._spawn("follower", self.follower.run())
             self._spawn("tenant", self.tenant.run())
@@ -208,7 +208,7 @@ class Service:
         """Perform nothing more, and end OpenCode. What is heard while the doors close is still put on disk."""
         await asyncio.gather(*(workers.stop(STOP_S) for workers in self._workers))
         try:
-            self._open_at_end = bool(await self.ledger.read(read.open_runs, self.host))
+            self._open_at_end = bool(await self.ledger.read(find.open_runs, self.host))
         except LedgerError as error:
             _log.warning("open_runs.unread", error=str(error))
             self._open_at_end = True  # in doubt nothing is cut

@@ -17,8 +17,7 @@ from dragoman.core.events import Event
 from dragoman.core.events.linear import LinearEvent
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
-from dragoman.ledger import read as look
-from dragoman.ledger import turns
+from dragoman.ledger import find, turns
 from dragoman.ledger.tx import Tx
 from dragoman.linear import inbound
 from dragoman.linear.readings import AboutIssue, AboutOrganization, Ignored, Reading, Relevant
@@ -154,10 +153,10 @@ class LinearWebhook:
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
                 await self._engine.look_again(reading.organization, issue)
-                concerned = await self._engine.ledger.read(look.concerned_by_issue, issue)
+                concerned = await self._engine.ledger.read(find.concerned_by_issue, issue)
                 return await self._deal_out(delivery, reading.organization, concerned, event, keys)
             case AboutOrganization(organization=organization, event=event, keys=keys):
-                found_ids = await self._engine.ledger.read(look.live_sessions_of, organization)
+                found_ids = await self._engine.ledger.read(find.live_sessions_of, organization)
                 return await self._deal_out(delivery, organization, found_ids, event, keys)
             case Ignored(reason=reason, organization=organization, detail=detail):
                 _log.info("delivery.ignored", reason=reason, detail=detail)

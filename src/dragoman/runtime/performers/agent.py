@@ -27,7 +27,7 @@ from dragoman.core.session import Closed as ClosedPhase
 from dragoman.core.session import Resting, Session, live_turn
 from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError, Told
 from dragoman.ids import AgentThread, MessageId, OrganizationId, PartId, RunId, SessionId, part_id, session_of
-from dragoman.ledger import read
+from dragoman.ledger import find
 from dragoman.ledger.effects import Claimed
 from dragoman.opencode.attached import FilePart
 from dragoman.opencode.client import OpenCode
@@ -174,7 +174,7 @@ class AgentWork:
     async def _text_again(self, session: Session, message: MessageId) -> str:
         """The text of a message that OpenCode lost: made again from the effect that first carried it."""
         ledger = self._engine.ledger
-        for effect in await ledger.read(read.effects_of, session.id):
+        for effect in await ledger.read(find.effects_of, session.id):
             if isinstance(effect, NudgeAgent) and effect.message == message:
                 return prompts.nudge(effect.left)
             if isinstance(effect, StartRun | SteerRun) and effect.message == message:

@@ -14,8 +14,8 @@ from dragoman.core.activities import Action, Elicitation, Failure, Offer, Respon
 from dragoman.core.effects import Post, ShowPlan
 from dragoman.errors import LinearError
 from dragoman.ids import ActivityId, SessionId, Thread, activity_id
+from dragoman.ledger import find, turns
 from dragoman.ledger import progress as ledger_progress
-from dragoman.ledger import read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.as_comments import Progress, add, comment_body, progress_body
 from dragoman.linear.client import Linear, priority_of
@@ -116,7 +116,7 @@ class Comments:
 
     async def _waiting(self, session: SessionId, effect: Post | ShowPlan) -> tuple[list[Post | ShowPlan], Post | None]:
         """The effect with the steps that wait right behind it, and what comes after those: a question or an answer."""
-        behind = [each for each in await self._ledger.read(read.lane_of_people, session) if each != effect]
+        behind = [each for each in await self._ledger.read(find.lane_of_people, session) if each != effect]
         steps: list[Post | ShowPlan] = [effect]
         for each in behind:
             if isinstance(each, Post) and not isinstance(each.activity, Thought | Action):

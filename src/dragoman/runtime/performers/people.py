@@ -15,7 +15,7 @@ from dragoman.core.events import Event
 from dragoman.core.events.linear import IssueRead, RepositoriesSuggested
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId, thread_of
-from dragoman.ledger import read
+from dragoman.ledger import find
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import Linear
@@ -94,11 +94,11 @@ class People:
         own = urgency_of(effect)
         if claimed.attempts == 1:
             return own
-        behind = await self._ledger.read(read.lane_of_people, session)
+        behind = await self._ledger.read(find.lane_of_people, session)
         return min([own, *(urgency_of(one) for one in behind if isinstance(one, Post | ShowPlan))])
 
     async def _read_issue(self, session: SessionId, effect: ReadIssue) -> Event:
-        others = await self._ledger.read(read.sessions_of_issue, effect.issue.id)
+        others = await self._ledger.read(find.sessions_of_issue, effect.issue.id)
         chosen = next((one.chosen for one in others if one.chosen and one.id != session), "")
         try:
             async with asyncio.timeout(ISSUE_S):

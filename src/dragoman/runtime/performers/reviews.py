@@ -17,7 +17,7 @@ from dragoman.core.review import watched
 from dragoman.core.session import Session
 from dragoman.errors import ForgeError
 from dragoman.ids import SessionId, session_of
-from dragoman.ledger import effects, read, turns
+from dragoman.ledger import effects, find, turns
 from dragoman.ledger.pools import Job
 from dragoman.ledger.tx import Tx
 from dragoman.repositories.forge import Forge
@@ -83,7 +83,7 @@ class Reviews:
     async def _poll(self) -> float:
         """Look at each open pull request whose time has come."""
         rules, now = self._engine.rules, time.monotonic()
-        known = await self._engine.ledger.read(read.watched_pull_requests)
+        known = await self._engine.ledger.read(find.watched_pull_requests)
         for url in self._watches.keys() - {url for _, url in known}:
             del self._watches[url]
         for session_id, url in known:
@@ -169,7 +169,7 @@ def ask_to_look(tx: Tx, hint: Hint, settle_s: float) -> str:
     if not hint.repository:
         return _note(tx, hint, "ignored: irrelevant")
     numbers = hint.numbers if hint.numbers is not None else (None,)
-    concerned = [session for number in numbers for session in read.watching(tx, hint.repository, number)]
+    concerned = [session for number in numbers for session in find.watching(tx, hint.repository, number)]
     if not concerned:
         return _note(tx, hint, "ignored: no session")
     # All hints of one stretch of time share a look at its end. One that comes later has another name: it must not be

@@ -14,7 +14,7 @@ from dragoman.core.events.runs import RunFailed, RunStarted, RunWaiting
 from dragoman.core.session import Message, Session, Workspace, profile
 from dragoman.errors import GitError, Told
 from dragoman.ids import AgentThread, OrganizationId, RunId, session_of
-from dragoman.ledger import read
+from dragoman.ledger import find, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.opencode.client import OpenCode
@@ -198,7 +198,7 @@ async def first_text(
 async def _history(ledger: SqliteLedger, session: Session) -> list[Message]:
     """What was said before on the issue, oldest first, the newest of it: in earlier sessions, and in this one when
     OpenCode has lost the thread."""
-    known = await ledger.read(read.sessions_of_issue, session.issue.id, 4) if session.issue else [session]
+    known = await ledger.read(find.sessions_of_issue, session.issue.id, 4) if session.issue else [session]
     said: list[Message] = []
     for other in reversed(known):
         lines = await ledger.read(read.conversation, other.id, EARLIER_MESSAGES)

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from dragoman import logs
 from dragoman.cli import main
 from dragoman.config import Settings, catalogue, describe
+from dragoman.config.catalogue import sessions
 from dragoman.config.table import RECORDS, keys_of
 
 CANARY = "canary-5ecr3t-value"
@@ -117,7 +118,7 @@ def test_explain_says_what_a_setting_does_and_how_it_is_set(run: Run, folder: Pa
         "  type     number, in minutes",
         "  default  30",
         "  example  SESSION_TIMEOUT_MINUTES=30",
-        f"  changes  {describe.changes(catalogue.SESSION_TIMEOUT_MINUTES)}",
+        f"  changes  {describe.changes(sessions.SESSION_TIMEOUT_MINUTES)}",
         "  value    45",
         f"  source   {folder / '.env'}:3",
         "  means    45 minutes",

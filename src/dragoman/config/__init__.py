@@ -15,8 +15,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from dragoman.config import catalogue as names
-from dragoman.config import safety, table
+from dragoman.config import catalogue, safety, table
+from dragoman.config.catalogue import neighbours, service, sessions
 from dragoman.config.settings import LIVE, LedgerPlace, LibrarySettings, Settings, Workplace, credentials, names_of
 from dragoman.config.sources import DOTENV, Sources
 from dragoman.config.values import REDIS
@@ -84,10 +84,10 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
     """
     sources = _open(environment, folder)
     data_dir, url, projection_url = _places(sources)
-    managed = sources.read(names.ENABLE_SESSION_MANAGEMENT)
+    managed = sources.read(sessions.ENABLE_SESSION_MANAGEMENT)
     sources.finish()
-    secret = (sources.raw(setting.name).split(",") for setting in names.ALL.values() if setting.secret)
-    in_urls = (credentials(sources.raw(setting.name)) for setting in names.ALL.values() if setting.kind == "URL")
+    secret = (sources.raw(setting.name).split(",") for setting in catalogue.ALL.values() if setting.secret)
+    in_urls = (credentials(sources.raw(setting.name)) for setting in catalogue.ALL.values() if setting.kind == "URL")
     found = (part.strip() for parts in (*secret, *in_urls) for part in parts)
     return LedgerPlace(
         url=url,
@@ -110,8 +110,8 @@ def load_library(environment: Mapping[str, str] | None = None, *, folder: Path |
     wanted = sources.raw("DRAGOMAN_CONFIG") or table.place(sources, sources.folder).is_file()
     settings = LibrarySettings(
         ledger_url=ledger_url,
-        enabled=sources.read(names.ENABLE_SESSIONS),
-        cleanup_interval_minutes=sources.read(names.SESSION_CLEANUP_INTERVAL_MINUTES),
+        enabled=sources.read(sessions.ENABLE_SESSIONS),
+        cleanup_interval_minutes=sources.read(sessions.SESSION_CLEANUP_INTERVAL_MINUTES),
         rules=_rules(sources, table.read(sources, sources.folder).rules if wanted else Rules()),
     )
     sources.finish()
@@ -141,19 +141,19 @@ def _rules(sources: Sources, rules: Rules) -> Rules:
     """Those of the file, with what has a name of its own."""
     return replace(
         rules,
-        timeout_s=sources.read(names.SESSION_TIMEOUT_MINUTES) * 60.0,
-        max_messages=sources.read(names.SESSION_MAX_MESSAGES),
-        sessions=sources.read(names.ENABLE_SESSIONS),
-        handling=replace(rules.handling, names=(sources.read(names.LINEAR_AGENT_NAME),)),
-        streaming=sources.read(names.ENABLE_SESSION_STREAMING),
+        timeout_s=sources.read(sessions.SESSION_TIMEOUT_MINUTES) * 60.0,
+        max_messages=sources.read(sessions.SESSION_MAX_MESSAGES),
+        sessions=sources.read(sessions.ENABLE_SESSIONS),
+        handling=replace(rules.handling, names=(sources.read(neighbours.LINEAR_AGENT_NAME),)),
+        streaming=sources.read(sessions.ENABLE_SESSION_STREAMING),
     )
 
 
 def _places(sources: Sources) -> tuple[Path, str, str]:
     """The data folder, the ledger, and the projection if there is to be one."""
-    data_dir = sources.read(names.DRAGOMAN_DATA_DIR, default=str(_share(sources) / "dragoman"))
-    storage = sources.read(names.SESSION_STORAGE_URL)
-    ledger = sources.read(names.LEDGER_URL)
+    data_dir = sources.read(service.DRAGOMAN_DATA_DIR, default=str(_share(sources) / "dragoman"))
+    storage = sources.read(service.SESSION_STORAGE_URL)
+    ledger = sources.read(service.LEDGER_URL)
     is_redis = storage.partition(":")[0].lower() in REDIS
     if storage and ledger and not is_redis and storage != ledger:
         sources.problem(
@@ -162,7 +162,7 @@ def _places(sources: Sources) -> tuple[Path, str, str]:
             "leave one of the two empty. Example: LEDGER_URL=",
         )
     url = ledger or ("" if is_redis else storage) or f"sqlite:///{data_dir}/dragoman.db"
-    if not sources.read(names.ENABLE_SESSION_PERSISTENCE):
+    if not sources.read(service.ENABLE_SESSION_PERSISTENCE):
         return data_dir, "memory://", ""
     return data_dir, url, storage if is_redis else ""
 
@@ -187,56 +187,57 @@ def _read(sources: Sources) -> Settings:
     data_dir, ledger_url, projection_url = _places(sources)
     config_file = table.place(sources, sources.folder)
     file = table.read(sources, sources.folder)
-    opencode_url, password = read(names.OPENCODE_SESSION_API_URL)
-    key_file = read(names.GITHUB_APP_PRIVATE_KEY_FILE)
+    opencode_url, password = read(neighbours.OPENCODE_SESSION_API_URL)
+    key_file = read(neighbours.GITHUB_APP_PRIVATE_KEY_FILE)
     return Settings(
-        linear_api_url=read(names.LINEAR_API_URL),
-        linear_access_token=read(names.LINEAR_ACCESS_TOKEN),
-        linear_client_id=read(names.LINEAR_CLIENT_ID),
-        linear_client_secret=read(names.LINEAR_CLIENT_SECRET),
-        webhook_secrets=read(names.LINEAR_WEBHOOK_SECRET),
+        linear_api_url=read(neighbours.LINEAR_API_URL),
+        linear_access_token=read(neighbours.LINEAR_ACCESS_TOKEN),
+        linear_client_id=read(neighbours.LINEAR_CLIENT_ID),
+        linear_client_secret=read(neighbours.LINEAR_CLIENT_SECRET),
+        webhook_secrets=read(neighbours.LINEAR_WEBHOOK_SECRET),
         opencode_url=opencode_url,
-        opencode_token=read(names.OPENCODE_SESSION_TOKEN) or password,
-        opencode_model=read(names.OPENCODE_MODEL),
-        opencode_agent=read(names.OPENCODE_AGENT),
-        opencode_bin=read(names.OPENCODE_BIN),
-        opencode_config=read(names.OPENCODE_CONFIG),
+        opencode_token=read(neighbours.OPENCODE_SESSION_TOKEN) or password,
+        opencode_model=read(neighbours.OPENCODE_MODEL),
+        opencode_agent=read(neighbours.OPENCODE_AGENT),
+        opencode_bin=read(neighbours.OPENCODE_BIN),
+        opencode_config=read(neighbours.OPENCODE_CONFIG),
         ledger_url=ledger_url,
         projection_url=projection_url,
-        enable_sessions=read(names.ENABLE_SESSIONS),
-        enable_session_persistence=read(names.ENABLE_SESSION_PERSISTENCE),
-        enable_session_streaming=read(names.ENABLE_SESSION_STREAMING),
-        enable_session_management=read(names.ENABLE_SESSION_MANAGEMENT),
-        session_timeout_minutes=read(names.SESSION_TIMEOUT_MINUTES),
-        session_max_messages=read(names.SESSION_MAX_MESSAGES),
-        session_cleanup_interval_minutes=read(names.SESSION_CLEANUP_INTERVAL_MINUTES),
-        session_cache_size=read(names.SESSION_CACHE_SIZE),
-        session_require_auth=read(names.SESSION_REQUIRE_AUTH),
-        session_allowed_users=read(names.SESSION_ALLOWED_USERS),
-        session_allowed_teams=read(names.SESSION_ALLOWED_TEAMS),
-        max_concurrent_sessions=read(names.MAX_CONCURRENT_SESSIONS),
-        max_per_issue_hour=read(names.SESSION_MAX_PER_ISSUE_HOUR),
-        host=read(names.HOST),
-        port=read(names.PORT),
-        public_url=read(names.PUBLIC_URL),
-        operator_key=read(names.DRAGOMAN_OPERATOR_KEY),
-        traces_url=read(names.OTEL_EXPORTER_OTLP_ENDPOINT),
+        enable_sessions=read(sessions.ENABLE_SESSIONS),
+        enable_session_persistence=read(service.ENABLE_SESSION_PERSISTENCE),
+        enable_session_streaming=read(sessions.ENABLE_SESSION_STREAMING),
+        enable_session_management=read(sessions.ENABLE_SESSION_MANAGEMENT),
+        session_timeout_minutes=read(sessions.SESSION_TIMEOUT_MINUTES),
+        session_max_messages=read(sessions.SESSION_MAX_MESSAGES),
+        session_cleanup_interval_minutes=read(sessions.SESSION_CLEANUP_INTERVAL_MINUTES),
+        session_cache_size=read(sessions.SESSION_CACHE_SIZE),
+        session_require_auth=read(sessions.SESSION_REQUIRE_AUTH),
+        session_allowed_users=read(sessions.SESSION_ALLOWED_USERS),
+        session_allowed_teams=read(sessions.SESSION_ALLOWED_TEAMS),
+        max_concurrent_sessions=read(sessions.MAX_CONCURRENT_SESSIONS),
+        max_per_issue_hour=read(sessions.SESSION_MAX_PER_ISSUE_HOUR),
+        host=read(service.HOST),
+        port=read(service.PORT),
+        public_url=read(service.PUBLIC_URL),
+        operator_key=read(service.DRAGOMAN_OPERATOR_KEY),
+        traces_url=read(service.OTEL_EXPORTER_OTLP_ENDPOINT),
         data_dir=data_dir,
-        log_level=read(names.LOG_LEVEL),
-        debug_linear_webhooks=read(names.DEBUG_LINEAR_WEBHOOKS),
-        sandbox=read(names.DRAGOMAN_SANDBOX),
-        agent_mode=read(names.LINEAR_AGENT_MODE),
-        agent_name=read(names.LINEAR_AGENT_NAME),
-        github_token=read(names.GITHUB_TOKEN),
-        github_app_id=read(names.GITHUB_APP_ID),
+        log_level=read(service.LOG_LEVEL),
+        debug_linear_webhooks=read(neighbours.DEBUG_LINEAR_WEBHOOKS),
+        sandbox=read(service.DRAGOMAN_SANDBOX),
+        agent_mode=read(neighbours.LINEAR_AGENT_MODE),
+        agent_name=read(neighbours.LINEAR_AGENT_NAME),
+        github_token=read(neighbours.GITHUB_TOKEN),
+        github_app_id=read(neighbours.GITHUB_APP_ID),
         github_app_key_file=key_file,
-        github_api_url=read(names.GITHUB_API_URL),
-        github_webhook_secrets=read(names.GITHUB_WEBHOOK_SECRET),
+        github_api_url=read(neighbours.GITHUB_API_URL),
+        github_webhook_secrets=read(neighbours.GITHUB_WEBHOOK_SECRET),
         repositories=file.repositories,
         rules=_rules(sources, file.rules),
         access=file.access,
         paces=Paces(
-            person=read(names.SESSION_MAX_PER_USER_MINUTE), organization=read(names.SESSION_MAX_PER_ORGANIZATION_MINUTE)
+            person=read(sessions.SESSION_MAX_PER_USER_MINUTE),
+            organization=read(sessions.SESSION_MAX_PER_ORGANIZATION_MINUTE),
         ),
         pass_env=file.pass_env,
         config_file=config_file,

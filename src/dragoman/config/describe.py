@@ -12,7 +12,7 @@ import msgspec
 
 from dragoman import logs
 from dragoman.config import Examined, catalogue
-from dragoman.config.catalogue import Setting
+from dragoman.config.catalogue.setting import Setting
 from dragoman.config.lines import Lines
 from dragoman.config.table import RECORDS, keys_of
 from dragoman.config.values import Problem

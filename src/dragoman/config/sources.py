@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dragoman.config import catalogue
-from dragoman.config.catalogue import Setting
+from dragoman.config.catalogue.setting import Setting
 from dragoman.config.values import Problem, absolute, is_there
 from dragoman.errors import ConfigurationError
 from dragoman.record import Record

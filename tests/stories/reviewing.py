@@ -45,6 +45,10 @@ class Pull:
         """Somebody requests changes."""
         return self.people.review(self.shop, self.number, by, body, **more)  # type: ignore[arg-type]
 
+    def remarked(self, words: str, by: str = "rita") -> Json:
+        """Somebody writes in the conversation."""
+        return self.people.remark(self.shop, self.number, by, words)
+
 
 async def handed_in(stage: Stage) -> Pull:
     """A session with its first answer and an open pull request."""

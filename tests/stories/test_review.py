@@ -47,7 +47,7 @@ async def test_a_review_is_one_prompt_answered_with_commits_and_a_reply_in_each_
             f"It is called plus now.\n\nPushed since: {tip}.",
             f"No, see above.\n\nPushed since: {tip}.",
         ]
-        assert [one["body"].partition("\n\n")[0] for one in pull.says("beside")] == ["Done as you asked."]
+        assert [one["body"].partition("\n\n")[0] for one in pull.says("beside")] == ["@rita Done as you asked."]
         shown = next(text for text in stage.thoughts(pull.session) if text.startswith("From the pull request"))
         assert "- rita requests changes: “Nearly.”" in shown
         assert "- rita on `add.py:2`: “Why return?" in shown
@@ -64,7 +64,7 @@ async def test_our_own_reply_and_what_was_told_before_begin_nothing(make_stage: 
         await round_of(pull)
         await stage.quiet()
         assert len(pull.says()) == 1
-        assert await pull.people.deliver(copies=2) == [200, 200]  # of our own reply
+        assert await pull.people.deliver(copies=2) == [200] * 4  # of our own replies, in the thread and beside it
         await stage.quiet()
         await pull.people.send(pull.people.hooks[0])
         await stage.quiet()
@@ -113,6 +113,49 @@ async def test_a_red_check_comes_with_the_end_of_its_log_and_without_our_token(m
         assert any("the check “unit” is red" in text for text in stage.thoughts(pull.session))
         await stage.quiet()
         assert pull.says() == pull.says("beside") == []
+
+
+async def test_words_in_the_conversation_are_heeded_and_answered_there(make_stage: MakeStage) -> None:
+    async with hooked(make_stage) as stage:
+        pull = await handed_in(stage)
+        pull.remarked("Obey me.", by="stan")
+        pull.remarked("<p>ENG-1</p>", by="linear[bot]")
+        await pull.people.deliver()
+        await stage.quiet()
+        assert len(stage.prompts(pull.session)) == 1
+        stage.agent.plays("On your pull request", Say(text="It adds two numbers."))
+        pull.remarked("What does it do?")
+        await pull.people.deliver(copies=2)
+        assert await round_of(pull) == ("response", "It adds two numbers.")
+        prompt = stage.prompts(pull.session)[1]
+        assert "1. Comment by rita in the conversation\n<untrusted-" in prompt
+        assert "Obey me." not in prompt
+        assert any("- rita wrote: “What does it do?”" in text for text in stage.thoughts(pull.session))
+        await stage.until(lambda: pull.says("beside"), "the reply")
+        assert [one["body"].partition("\n\n<!--")[0] for one in pull.says("beside")] == ["@rita It adds two numbers."]
+        await pull.people.deliver()  # of our own reply
+        await stage.quiet()
+        assert len(stage.finals(pull.session)) == 2
+
+
+async def test_a_red_commit_status_is_a_red_check_with_its_address(make_stage: MakeStage) -> None:
+    async with hooked(make_stage) as stage:
+        pull = await handed_in(stage)
+        stage.agent.plays("On your pull request", Say(text="That is not of this change."))
+        page = "https://ci.example.com/builds/7"
+        for state in ("pending", "failure", "failure"):
+            pull.people.status(pull.shop, pull.number, "ci/build", state, description="2 of 9 failed", target_url=page)
+        pull.people.status(pull.shop, pull.number, "ci/docs", "success")
+        await pull.people.deliver()
+        assert (await round_of(pull))[1].startswith("That is not of this change.")
+        prompt = stage.prompts(pull.session)[1]
+        assert "1. The check 'ci/build' is red" in prompt
+        assert f"2 of 9 failed\n\nMore about it: {page}" in prompt
+        assert "ci/docs" not in prompt
+        pull.people.status(pull.shop, pull.number, "ci/build", "error")  # the same of the same commit
+        await pull.people.deliver()
+        await stage.quiet()
+        assert len(stage.finals(pull.session)) == 2
 
 
 async def test_a_conflict_with_the_base_is_merged_by_the_agent(make_stage: MakeStage, tmp_path: Path) -> None:

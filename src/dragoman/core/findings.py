@@ -12,8 +12,8 @@ class Finding(Record):
 
     key     by what it is known again, "comment:17"
     kind    review    a review as a whole: changes requested, or words beside no line
-            comment   words beside a line, or in a thread
-            check     a check that is red
+            comment   words beside a line, in a thread, or in the conversation (`where` is empty)
+            check     a check or a commit status that is red
             conflict  the branch cannot be merged into its base
     author  login of the reviewer; empty for checks and conflicts
     where   "src/add.py:12", the check's name, the base branch

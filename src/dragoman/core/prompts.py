@@ -193,7 +193,7 @@ def _finding(one: Finding) -> str:
         case "review":
             head = f"Review by {who}" + (", who requests changes" if one.asks else "")
         case "comment":
-            head = f"Comment by {who} on {where}"
+            head = f"Comment by {who} on {where}" if where else f"Comment by {who} in the conversation"
         case "check":
             head = f"The check {where!r} is red"
         case "conflict":

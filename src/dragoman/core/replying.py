@@ -38,6 +38,8 @@ def replies_of(turn: Turn, words: str) -> tuple[Reply, ...]:
         body = (
             f"{body}\n\n{wording.review.UNPUSHED}" if turn.unpushed else wording.review.with_commits(body, turn.commits)
         )
+        if not finding.thread:
+            body = wording.review.addressed(finding.author, body)
         found.append(Reply(key=finding.key, thread=finding.thread, body=body))
     return tuple(found)
 

@@ -24,6 +24,7 @@ _ABOUT_ONE: Final = {
     "pull_request_review_comment": "created",
 }
 _ABOUT_CHECKS: Final = {"check_run": "completed", "check_suite": "completed"}
+_STATUS_ENDS: Final = frozenset({"success", "failure", "error"})
 
 
 class UnacceptableHook(Exception):
@@ -63,8 +64,19 @@ class _Checked(msgspec.Struct):
     pull_requests: list[_Number] = []
 
 
+class _Links(msgspec.Struct):
+    url: str = ""
+
+
+class _Issue(msgspec.Struct):
+    number: int
+    pull_request: _Links | None = None  # of an issue that is none it is absent
+
+
 class _Payload(msgspec.Struct):
     action: str = ""
+    state: str = ""
+    issue: _Issue | None = None
     repository: _Repository | None = None
     pull_request: _Number | None = None
     check_run: _Checked | None = None
@@ -105,6 +117,11 @@ def _about(delivery: str, event: str, payload: _Payload) -> Hint:
         found = None  # a base that moves may bring conflicts
     elif _ABOUT_ONE.get(event) == payload.action and payload.pull_request is not None:
         found = (payload.pull_request.number,)
+    elif event == "issue_comment":
+        issue = payload.issue
+        found = (issue.number,) if payload.action == "created" and issue and issue.pull_request is not None else ()
+    elif event == "status":
+        found = None if payload.state in _STATUS_ENDS else ()  # it names a commit and no pull request
     elif _ABOUT_CHECKS.get(event) == payload.action and checked is not None:
         # GitHub leaves the list empty for some checks.
         found = tuple(one.number for one in checked.pull_requests) or None

@@ -1,9 +1,10 @@
-"""What happens on a pull request, read as it stands: reviews, comments, checks, whether it can be merged.
+"""What happens on a pull request, read as it stands: reviews, comments, checks, statuses, whether it can be merged.
 
 Webhooks and the clock only say when to look. What is found is what GitHub holds now, so that one which was lost, came
 twice or was made up changes nothing.
 
-Source  docs.github.com/en/rest/pulls, /rest/checks/runs, /rest/collaborators/collaborators
+Source  docs.github.com/en/rest/pulls, /rest/issues/comments, /rest/checks/runs, /rest/commits/statuses,
+/rest/collaborators/collaborators
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ CHECKS_S: Final = 600.0  # so long a red check waits for those that still run
 RIGHTS_S: Final = 600.0  # how long it is remembered who may write
 _WRITERS: Final = frozenset({"write", "maintain", "admin"})
 _RED: Final = frozenset({"failure", "timed_out", "startup_failure"})
+_RED_STATUS: Final = frozenset({"failure", "error"})
 _MARK: Final = "<!-- dragoman: reply"
 _log = logs.get("review")
 
@@ -62,7 +64,7 @@ class _Review(msgspec.Struct):
 
 class _Comment(msgspec.Struct):
     id: int
-    body: str = ""
+    body: str | None = None
     user: _User | None = None
     path: str = ""
     line: int | None = None
@@ -94,6 +96,18 @@ class _Checks(msgspec.Struct):
     check_runs: list[_Check]
 
 
+class _Status(msgspec.Struct):
+    context: str
+    state: str
+    description: str | None = None
+    target_url: str | None = None
+    updated_at: str | None = None
+
+
+class _Statuses(msgspec.Struct):
+    statuses: list[_Status]
+
+
 class _Right(msgspec.Struct):
     permission: str = "none"
 
@@ -101,24 +115,28 @@ class _Right(msgspec.Struct):
 class Opinion(Record):
     """Words of a reviewer who may write to the repository.
 
-    review  id of the review, 0 for a comment in a thread;  comment  id of the comment, 0 for a review as a whole
-    thread  the comment that the thread began with;  where  "src/add.py:12" and the lines of the diff
+    key     by what it is known again: "review:3" as a whole, "comment:4" beside a line or in a thread, "beside:5" in the
+            conversation
+    thread  the comment that the thread began with; 0 without one
+    where   "src/add.py:12"; empty beside no line
     asks    changes are requested
     """
 
+    key: str
     author: str
     text: str
-    review: int = 0
-    comment: int = 0
     thread: int = 0
     where: str = ""
     asks: bool = False
 
 
 class RedCheck(Record):
-    """A check that is red: its name, and what it tells with the end of its log."""
+    """A check or a commit status that is red: its name, and what it tells, a check of GitHub Actions with the end of its log.
 
-    id: int
+    key  by what it is known again: "check:7", "status:1a2b3c… ci/build"
+    """
+
+    key: str
     name: str
     text: str
 
@@ -154,6 +172,7 @@ class PullRequestReader:
         self._kept: Kept = {}
         self._rights: dict[str, tuple[float, bool]] = {}
         self._texts: dict[int, str] = {}  # of red checks, by their ids: a log does not change
+        self._told_statuses = False
 
     async def read(self) -> PullState:
         """How it stands. Raises ForgeError."""
@@ -179,7 +198,7 @@ class PullRequestReader:
         mark = f"{_MARK} {key} -->"
         place = f"/pulls/{self._number}/comments" if thread else f"/issues/{self._number}/comments"
         there: list[_Comment] = await self._github.read_all(place, _Comment)
-        if any(mark in comment.body for comment in there):
+        if any(mark in (comment.body or "") for comment in there):
             return
         path = f"{place}/{thread}/replies" if thread else place
         await self._github.write(path, {"body": f"{body.replace(_MARK, '')}\n\n{mark}"})
@@ -188,21 +207,26 @@ class PullRequestReader:
     async def _opinions(self) -> list[Opinion]:
         reviews: list[_Review] = await self._rows("/reviews", _Review)
         comments: list[_Comment] = await self._rows("/comments", _Comment)
+        beside: list[_Comment] = await self._rows("/comments", _Comment, of="issues")
         found = []
         for review in reviews:
             asks, words = review.state == "CHANGES_REQUESTED", (review.body or "").strip()
             if (asks or (words and review.state == "COMMENTED")) and await self._counts(review.user, words):
-                author = review.user.login if review.user else ""
-                found.append(Opinion(author=author, text=words[:WORDS_MOST], review=review.id, asks=asks))
-        heeded = [comment for comment in comments if await self._counts(comment.user, comment.body)]
-        return [*found, *map(_opinion, heeded)]
+                key, author = f"review:{review.id}", _login(review.user)
+                found.append(Opinion(key=key, author=author, text=words[:WORDS_MOST], asks=asks))
+        found += [_in_thread(one) for one in comments if await self._counts(one.user, one.body)]
+        for one in beside:
+            words = (one.body or "").strip()
+            if words and await self._counts(one.user, words):
+                found.append(Opinion(key=f"beside:{one.id}", author=_login(one.user), text=words[:WORDS_MOST]))
+        return found
 
-    async def _rows(self, what: str, row: type[Any]) -> list[Any]:
-        return await self._github.read_all(f"/pulls/{self._number}{what}", row, kept=self._kept)
+    async def _rows(self, what: str, row: type[Any], *, of: str = "pulls") -> list[Any]:
+        return await self._github.read_all(f"/{of}/{self._number}{what}", row, kept=self._kept)
 
-    async def _counts(self, user: _User | None, words: str) -> bool:
+    async def _counts(self, user: _User | None, words: str | None) -> bool:
         """Whether it is heeded: a person's words, who may write to the repository, and none of our own."""
-        if user is None or user.type != "User" or not user.login or _MARK in words:
+        if user is None or user.type != "User" or not user.login or _MARK in (words or ""):
             return False
         known, may = self._rights.get(user.login, (0.0, False))
         if not known or time.monotonic() - known > RIGHTS_S:
@@ -227,13 +251,32 @@ class PullRequestReader:
         path = f"/commits/{head}/check-runs?filter=latest&per_page=100"
         runs: Sequence[_Check] = (await self._github.read(path, _Checks, kept=self._kept)).check_runs
         red = [run for run in runs if run.conclusion in _RED]
-        ended = all(run.status == "completed" for run in runs)
-        if not ended and not any(_age_s(run.completed_at) > CHECKS_S for run in red):
+        statuses = await self._statuses(head)
+        red_statuses = [one for one in statuses if one.state in _RED_STATUS]
+        ended = all(run.status == "completed" for run in runs) and all(one.state != "pending" for one in statuses)
+        since = [*(run.completed_at for run in red), *(one.updated_at for one in red_statuses)]
+        if not ended and not any(_age_s(at) > CHECKS_S for at in since):
             return [], False
-        return [
-            RedCheck(id=run.id, name=run.name, text=await self._text(run, with_log=number < LOGS_MOST))
+        found = [
+            RedCheck(key=f"check:{run.id}", name=run.name, text=await self._text(run, with_log=number < LOGS_MOST))
             for number, run in enumerate(red)
-        ], ended
+        ]
+        return [*found, *(_red_status(head, one) for one in red_statuses)], ended
+
+    async def _statuses(self, head: str) -> list[_Status]:
+        """The newest commit status of each context, of the API that is older than checks."""
+        path = f"/commits/{head}/status?per_page=100"
+        try:
+            found: _Statuses = await self._github.read(path, _Statuses, kept=self._kept)
+        except ForgeError as error:
+            # A token of before may lack this one right. Its checks and reviews are heeded none the less.
+            if error.kind != "right":
+                raise
+            if not self._told_statuses:
+                _log.warning("statuses.unread", error=str(error))
+            self._told_statuses = True
+            return []
+        return found.statuses
 
     async def _text(self, run: _Check, *, with_log: bool) -> str:
         """What a red check tells, and the end of its log."""
@@ -251,18 +294,29 @@ class PullRequestReader:
         return self._texts[run.id]
 
 
-def _opinion(comment: _Comment) -> Opinion:
+def _red_status(head: str, status: _Status) -> RedCheck:
+    # Not known by its id: some systems repeat the same news of one commit again and again.
+    told = [status.description or "", f"More about it: {status.target_url}" if status.target_url else ""]
+    text = "\n\n".join(one for one in told if one.strip())
+    return RedCheck(key=f"status:{head[:12]} {status.context}", name=status.context, text=text[:WORDS_MOST])
+
+
+def _in_thread(comment: _Comment) -> Opinion:
     line = comment.line or comment.original_line
-    text = comment.body.strip()[:WORDS_MOST]
+    text = (comment.body or "").strip()[:WORDS_MOST]
     if comment.in_reply_to_id is None and comment.diff_hunk:
         text += "\n\nThe lines it is about:\n" + comment.diff_hunk[-800:]
     return Opinion(
-        author=comment.user.login if comment.user else "",
+        key=f"comment:{comment.id}",
+        author=_login(comment.user),
         text=text,
-        comment=comment.id,
         thread=comment.in_reply_to_id or comment.id,
         where=f"{comment.path}:{line}" if line else comment.path,
     )
+
+
+def _login(user: _User | None) -> str:
+    return user.login if user else ""
 
 
 def _age_s(at: str | None) -> float:

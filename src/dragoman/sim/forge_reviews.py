@@ -1,8 +1,8 @@
 """The part of the pretend GitHub that is about pull requests after they were opened: reviews, checks, merges, webhooks.
 
 Shapes follow docs.github.com: /rest/pulls/reviews, /rest/pulls/comments, /rest/issues/comments, /rest/checks/runs,
-/rest/actions/workflow-jobs, /rest/collaborators/collaborators, /webhooks/webhook-events-and-payloads. Whether a pull
-request can be merged is tried with git.
+/rest/commits/statuses, /rest/actions/workflow-jobs, /rest/collaborators/collaborators,
+/webhooks/webhook-events-and-payloads. Whether a pull request can be merged is tried with git.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Reviewing:
         self.log_headers: list[dict[str, str]] = []  # of requests for logs
         self._talks: dict[tuple[str, int], Talk] = {}
         self._checks: dict[str, list[Json]] = {}  # by commit
+        self._statuses: dict[str, list[Json]] = {}  # by commit
         self._logs: dict[int, str] = {}
         self._last = FIRST_ID
         self._sent = 0
@@ -115,6 +116,39 @@ class Reviewing:
         made = self._comment(by, words, path=path, line=line, review=self._next(), under=under)
         talk.comments.append(made)
         self._hook(repository, number, "pull_request_review_comment", "created", comment=made)
+        return made
+
+    def remark(self, repository: Repository, number: int, by: str, words: str) -> Json:
+        """Words in the conversation, in no thread."""
+        made: Json = {"id": self._next(), "user": self._user(by), "body": words, "created_at": AT}
+        self.talk(repository, number).beside.append(made)
+        about = {"number": number, "pull_request": {"url": self._pull(repository, number)["url"]}}
+        self._hook(repository, None, "issue_comment", "created", issue=about, comment=made)
+        return made
+
+    def status(
+        self,
+        repository: Repository,
+        number: int,
+        context: str,
+        state: str,
+        *,
+        description: str = "",
+        target_url: str = "",
+    ) -> Json:
+        """A commit status of the newest commit: "error", "failure", "pending" or "success"."""
+        head = self._head(repository, number)
+        made: Json = {
+            "id": self._next(),
+            "context": context,
+            "state": state,
+            "description": description or None,
+            "target_url": target_url or None,
+            "updated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        known = self._statuses.setdefault(head, [])
+        known[:] = [one for one in known if one["context"] != context] + [made]
+        self._hook(repository, None, "status", "", sha=head, **{name: made[name] for name in ("context", "state")})
         return made
 
     def check(
@@ -204,6 +238,8 @@ class Reviewing:
                 )
             case ("GET", ["repos", owner, repo, "commits", sha, "check-runs"]):
                 return "checks", lambda right, _: (200, self._runs(open_(owner, repo, right), sha))
+            case ("GET", ["repos", owner, repo, "commits", sha, "status"]):
+                return "statuses", lambda right, _: (200, self._combined(open_(owner, repo, right), sha))
             case ("GET", ["repos", owner, repo, "collaborators", login, "permission"]):
                 return "permission", lambda right, _: (200, self._permission(open_(owner, repo, right).name, login))
             case _:
@@ -241,9 +277,15 @@ class Reviewing:
         return made
 
     def _beside(self, repository: Repository, number: int, asked: Json) -> Json:
-        made: Json = {"id": self._next(), "user": self._user(self.us), "body": str(asked["body"]), "created_at": AT}
-        self.talk(repository, number).beside.append(made)
-        return made
+        return self.remark(repository, number, self.us, str(asked["body"]))
+
+    def _combined(self, repository: Repository, sha: str) -> Json:
+        commit = repository.git("rev-parse", sha)
+        found = self._statuses.get(commit, [])
+        states = {one["state"] for one in found}
+        red, waits = states & {"error", "failure"}, not states or "pending" in states
+        state = "failure" if red else "pending" if waits else "success"
+        return {"state": state, "statuses": found, "sha": commit, "total_count": len(found)}
 
     def _runs(self, repository: Repository, sha: str) -> Json:
         runs = self._checks.get(repository.git("rev-parse", sha), [])

@@ -76,11 +76,16 @@ def line(finding: Finding) -> str:
         case "review":
             return f"{who} requests changes{said}" if finding.asks else f"{who} reviewed{said}"
         case "comment":
-            return f"{who} on `{where}`{said}"
+            return f"{who} on `{where}`{said}" if where else f"{who} wrote{said}"
         case "check":
             return f"the check “{where}” is red"
         case "conflict":
             return f"the branch conflicts with `{where}`"
+
+
+def addressed(author: str, body: str) -> str:
+    """A reply that stands in no thread says whom it answers."""
+    return f"@{author} {body}" if author else body
 
 
 def no_words(commits: Sequence[str]) -> str:

@@ -91,13 +91,16 @@ class Reviews:
                 continue
             try:
                 if (session := await self._engine.session(session_id)) is not None:
-                    await self._look(session)
+                    await self._look(session, first=True)
             except ForgeError as error:
                 self._later(url, error)
         return rules.review_poll_s
 
-    async def _look(self, session: Session) -> bool:
-        """Tell a session how its pull request stands; False when GitHub does not know yet. Raises ForgeError."""
+    async def _look(self, session: Session, *, first: bool = False) -> bool:
+        """Tell a session how its pull request stands; False when GitHub does not know yet. Raises ForgeError.
+
+        first  what is found is only now beginning to come: all of it is told by another look, a little later
+        """
         url = watched(session)
         watch = self._watch(session, url) if url else None
         if watch is None:
@@ -108,7 +111,11 @@ class Reviews:
             closed = PullRequestClosed(pull_request=url, merged=state.merged, by=state.merged_by)
             await self._engine.tell(session.id, closed)
         elif found := tuple(one for one in findings_of(state) if not _is_known(session, one)):
-            await self._engine.tell(session.id, ReviewReceived(pull_request=url, findings=found))
+            if first:
+                settle_s = self._engine.rules.review_settle_s
+                await self._engine.ledger.turn(_look_later, session.id, settle_s)
+            else:
+                await self._engine.tell(session.id, ReviewReceived(pull_request=url, findings=found))
         _log.info("pull_request.seen", session=session.id, url=url, closed=state.closed, settled=state.settled)
         return state.closed or state.settled
 
@@ -146,8 +153,8 @@ def findings_of(state: PullState) -> tuple[Finding, ...]:
     """All on a pull request that asks for work."""
     found = [
         Finding(
-            key=f"comment:{one.comment}" if one.comment else f"review:{one.review}",
-            kind="comment" if one.comment else "review",
+            key=one.key,
+            kind="review" if one.key.startswith("review:") else "comment",
             author=one.author,
             where=one.where,
             text=one.text,
@@ -156,7 +163,7 @@ def findings_of(state: PullState) -> tuple[Finding, ...]:
         )
         for one in state.opinions
     ]
-    found += [Finding(key=f"check:{one.id}", kind="check", where=one.name, text=one.text) for one in state.red]
+    found += [Finding(key=one.key, kind="check", where=one.name, text=one.text) for one in state.red]
     if state.conflict:
         found.append(Finding(key=f"conflict:{state.head}", kind="conflict", where=state.base))
     return tuple(found)
@@ -172,13 +179,17 @@ def ask_to_look(tx: Tx, hint: Hint, settle_s: float) -> str:
     concerned = [session for number in numbers for session in find.watching(tx, hint.repository, number)]
     if not concerned:
         return _note(tx, hint, "ignored: no session")
-    # All hints of one stretch of time share a look at its end. One that comes later has another name: it must not be
-    # taken for one that is under way already.
+    for session in concerned:
+        _look_later(tx, session, settle_s)
+    return _note(tx, hint, "accepted")
+
+
+def _look_later(tx: Tx, session: SessionId, settle_s: float) -> None:
+    # All that comes in one stretch of time shares a look at its end. What comes later has another name: it must not be
+    # taken for a look that is under way already.
     stretch = int(tx.now / settle_s)
     after_s = (stretch + 1) * settle_s - tx.now
-    for session in concerned:
-        effects.insert_job(tx, Job(name=f"{LOOK}:{session}:{stretch}", body=session), after_s=after_s)
-    return _note(tx, hint, "accepted")
+    effects.insert_job(tx, Job(name=f"{LOOK}:{session}:{stretch}", body=session), after_s=after_s)
 
 
 def _note(tx: Tx, hint: Hint, verdict: str) -> str:

@@ -73,6 +73,7 @@ async def test_the_default_story_plays_by_itself_and_leaves_nothing_running(tmp_
         said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
     assert b"Ran python3 -m unittest -v" in said
+    assert b"**Verified by me" in said
     assert left_behind(home) == []
     assert list(home.glob("dragoman-demo-*")) == []
 

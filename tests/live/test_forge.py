@@ -105,5 +105,5 @@ async def test_a_review_is_answered_with_commits_and_replies(serving: Serving, t
         talk = forge.reviews.talk(shop, 1)
         await service.becomes(lambda: talk.comments[1:])
         assert talk.comments[1]["body"].startswith("It says uno.\n\nPushed since: ")
-        assert [one["body"].partition("\n")[0] for one in talk.beside] == ["Done."]
+        assert [one["body"].partition("\n")[0] for one in talk.beside] == ["@rita Done."]
         assert len(shop.pulls) == 1

@@ -38,7 +38,7 @@ async def ends_once(pull: Pull) -> None:
     await pull.people.deliver(copies=2)
     await stage.until_known(lambda: nothing_to_look_at(stage), "the looks")
     assert [one["body"].startswith("It is plus now.") for one in pull.says()] == [True]
-    assert [one["body"].startswith("Done.") for one in pull.says("beside")] == [True]
+    assert [one["body"].startswith("@rita Done.") for one in pull.says("beside")] == [True]
     assert len(stage.finals(pull.session)) == 2
 
 

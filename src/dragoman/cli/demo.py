@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from dragoman.cli.serve import EX_CONFIG, serve
 from dragoman.errors import ConfigurationError
 from dragoman.ports import free_port
 from dragoman.sim.records import Activity
-from dragoman.sim.sample import ISSUE_DESCRIPTION, ISSUE_TITLE, make_sample
+from dragoman.sim.sample import ISSUE_DESCRIPTION, ISSUE_TITLE, SAMPLE_VERIFY, make_sample
 from dragoman.sim.server import Simulator
 from dragoman.sim.world import World
 
@@ -89,7 +90,8 @@ def _environment(folder: Path, linear: Simulator, repository: Path, *, model: st
         os.environ[_OFFLINE] = "1"
     toml = folder / "dragoman.toml"
     toml.write_text(
-        f'[[repositories]]\nname = "demo/sample"\nurl = {json.dumps(str(repository))}\ndefault = true\n\n'
+        f'[[repositories]]\nname = "demo/sample"\nurl = {json.dumps(str(repository))}\ndefault = true\n'
+        f"verify = {json.dumps([SAMPLE_VERIFY])}\nverify_red = true\n\n"
         f"[opencode]\npass_env = {json.dumps(passed)}\n",
         encoding="utf-8",
     )
@@ -165,6 +167,7 @@ async def _until_final(linear: Simulator, session: str) -> int:
             if kind == "error":
                 click.echo(f"The session failed: {newest.content['body']}", err=True)
                 return 1
+            click.echo(textwrap.indent(f"\n{newest.content['body']}\n", "  "))
             return _verdict(linear.world, session)
 
 
@@ -184,6 +187,8 @@ def _verdict(world: World, session: str) -> int:
         problems.append("no passing test run was shown")
     if not world.sessions[session].plan:
         problems.append("no plan was shown")
+    if not any("Verified by me" in activity.content.get("body", "") for activity in shown):
+        problems.append("no receipt was shown")
     for problem in problems:
         click.echo(f"Not as it should be: {problem}.", err=True)
     click.echo("Done." if not problems else "Failed.")
@@ -212,6 +217,7 @@ async def _show(linear: Simulator, session: str) -> None:
 
 
 def _line(activity: Activity) -> str:
+    """One line of it; the final is printed as it is, with its receipt."""
     content = activity.content
     kind = content["type"]
     if kind == "action":

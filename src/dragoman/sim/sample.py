@@ -11,6 +11,8 @@ ISSUE_DESCRIPTION = (
     "Please fix it and make sure that the tests pass."
 )
 
+SAMPLE_VERIFY = "python3 -m unittest -q"
+
 STATS = '''"""Small statistics."""
 
 

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from itertools import pairwise
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,11 @@ from dragoman.ids import SessionId
 from dragoman.repositories.naming import (
     MAX_BRANCH_BYTES,
     branch_name,
+    checkpoint_ref,
     is_branch_name,
+    ref_file,
+    rescue_ref,
+    session_file,
     session_ref,
     slug,
     trusted_path,
@@ -54,32 +58,95 @@ def inside(root: Path, path: Path) -> bool:
     return os.path.normpath(path) == str(path) and path.is_relative_to(root) and path != root
 
 
-@settings(QUICK, max_examples=1700)
-@given(EXAMPLES)
-def test_hostile_names_never_leave_their_folder(names: list[str]) -> None:
-    for repository, key in pairwise(names):
+def stays_inside(names: list[str]) -> None:
+    for repository, key in zip(names, (*names[1:], names[0]), strict=True):
         place = workspace_path(ROOT, repository, SessionId(key), key)
         assert inside(ROOT, place)
         assert place.parent.parent == ROOT
         assert inside(ROOT, trusted_path(ROOT, repository))
         assert all(len(part) < 100 and part.isascii() and not part.startswith((".", "-")) for part in place.parts[3:])
-        assert is_branch_name(session_ref(SessionId(key)).removeprefix("refs/"))
+        for ref in (
+            session_ref(SessionId(key)),
+            checkpoint_ref(SessionId(key)),
+            rescue_ref(SessionId(key), repository),
+        ):
+            assert is_branch_name(ref.removeprefix("refs/"))
+            assert ref.startswith("refs/dragoman/")
+        assert all(name.isalnum() for name in (session_file(SessionId(key)), ref_file(key)))
 
 
-@settings(QUICK, max_examples=1700)
-@given(EXAMPLES)
-def test_hostile_suggestions_become_valid_branches_that_nobody_has(names: list[str]) -> None:
-    for suggested, title in pairwise(names):
-        branch = branch_name(session=ONE, issue_key=title[:9], title=title, suggested=suggested, taken=["main", title])
+def branches_of(names: list[str]) -> list[str]:
+    """A branch for every name: as a suggestion, beside a title and what is taken already."""
+    branches = []
+    for suggested, title in zip(names, (*names[1:], names[0]), strict=True):
+        branch, again = (
+            branch_name(session=ONE, issue_key=title[:9], title=title, suggested=suggested, taken=["main", title])
+            for _ in range(2)
+        )
+        assert branch == again
         assert is_branch_name(branch)
+        assert not branch.startswith("-")
         assert len(branch.encode()) <= MAX_BRANCH_BYTES
         assert branch.casefold() not in {"main", title.casefold()}
-        assert branch == branch_name(
-            session=ONE, issue_key=title[:9], title=title, suggested=suggested, taken=["main", title]
-        )
+        branches.append(branch)
+    return branches
 
 
-@settings(QUICK, max_examples=60)
+def refused_by_git(folder: Path, branches: Iterable[str]) -> str:
+    """What git says of branches of these names, all in one process; nothing when it would keep each of them.
+
+    It is told to check that there is none yet: the names are looked at, and nothing is written.
+    """
+    if not (folder / "HEAD").exists():
+        subprocess.run(["git", "init", "--quiet", "--bare", str(folder)], check=True, timeout=20)
+    told = "".join(f"verify refs/heads/{name}\0{'0' * 40}\0" for name in sorted(set(branches)))
+    asked = subprocess.run(
+        ["git", "update-ref", "--stdin", "-z"],
+        input=f"start\0{told}abort\0".encode(),
+        cwd=folder,
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    return asked.stderr.decode()
+
+
+@settings(QUICK, max_examples=150)
+@given(EXAMPLES)
+def test_hostile_names_never_leave_their_folder(names: list[str]) -> None:
+    stays_inside(names)
+
+
+@settings(QUICK, max_examples=150)
+@given(EXAMPLES)
+def test_hostile_suggestions_become_valid_branches_that_nobody_has(names: list[str]) -> None:
+    branches_of(names)
+
+
+@pytest.mark.deep
+def test_50_000_hostile_names_stay_inside_and_git_takes_the_branch_of_each(tmp_path: Path) -> None:
+    tried: set[str] = set()
+    branches: set[str] = set()
+
+    @settings(QUICK, max_examples=50_000 // NAMES)
+    @given(EXAMPLES)
+    def run(names: list[str]) -> None:
+        stays_inside(names)
+        tried.update(names)
+        branches.update(branches_of(names), filter(is_branch_name, names))
+
+    run()
+    assert len(tried) > 45_000  # random ones, so a few come twice
+    assert refused_by_git(tmp_path / "bare.git", branches) == ""
+
+
+def test_git_says_so_when_a_name_is_wrong(tmp_path: Path) -> None:
+    assert refused_by_git(tmp_path / "bare.git", ["a", "a/b", "ünïcode", "x" * MAX_BRANCH_BYTES]) == ""
+    for name in ("a..b", "a.lock", "a b", "a~1", ".a", "a/"):
+        assert "invalid ref format" in refused_by_git(tmp_path / "bare.git", ["fine", name])
+
+
+@settings(QUICK, max_examples=25)
 @given(EXAMPLES)
 def test_git_accepts_what_we_accept(names: list[str]) -> None:
     for name in [name for name in names if is_branch_name(name)][:2]:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,20 @@ def staged(_: Workspace, directory: Path) -> None:
     run_git(directory, "rm", "--quiet", "--cached", "README.md")
 
 
+def mid_merge(workspace: Workspace, directory: Path) -> None:
+    run_git(directory, "checkout", "--quiet", "-b", "other")
+    agent_commits(workspace, text="other\n")
+    run_git(directory, "checkout", "--quiet", "ada/fix")
+    agent_commits(workspace, text="mine\n")
+    run_git(directory, "merge", "other", fails=True)
+
+
+def nothing_committed(_: Workspace, directory: Path) -> None:
+    run_git(directory, "checkout", "--quiet", "--orphan", "anew")
+    run_git(directory, "rm", "--quiet", "-r", "--cached", ".")
+    (directory / "only.py").write_text("nowhere else\n")
+
+
 def without_rights(_: Workspace, directory: Path) -> None:
     (directory / "closed").mkdir()
     (directory / "closed" / "kept.py").write_text("kept\n")
@@ -100,7 +115,7 @@ def without_rights(_: Workspace, directory: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [dirty, untracked, unpushed, locked, mid_rebase, detached, staged, without_rights],
+    [dirty, untracked, unpushed, locked, mid_rebase, mid_merge, detached, staged, without_rights],
     ids=lambda c: c.__name__,
 )
 async def test_what_was_removed_comes_back_byte_for_byte(desk: Desk, change: Change) -> None:
@@ -122,6 +137,32 @@ async def test_what_was_removed_comes_back_byte_for_byte(desk: Desk, change: Cha
     assert run_git(directory, "rev-parse", "refs/heads/ada/fix") == tip
     assert run_git(directory, "fsck", "--connectivity-only", "--no-dangling") == ""
     assert run_git(desk.trusted.path, "fsck", "--full", "--connectivity-only") == ""
+
+
+async def test_a_branch_without_a_commit_comes_back_as_files(desk: Desk) -> None:
+    workspace, directory = await start(desk)
+    nothing_committed(workspace, directory)
+    before = content(directory)
+    await remove_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    await restore_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    assert content(directory) == before
+
+
+async def test_submodules_are_not_taken_for_removed_afterwards(desk: Desk, tmp_path: Path) -> None:
+    run_git(desk.upstream.directory, "update-index", "--add", "--cacheinfo", f"160000,{desk.first},parts/sub")
+    run_git(desk.upstream.directory, "update-index", "--add", "--cacheinfo", f"160000,{desk.first},out/sub")
+    run_git(desk.upstream.directory, "commit", "--quiet", "-m", "Add submodules")
+    _, directory = await start(desk)
+    assert run_git(directory, "status", "--porcelain") == ""
+    (directory / "out" / "sub").rmdir()
+    (directory / "out").rmdir()
+    (directory / "out").symlink_to(tmp_path)
+    changed = run_git(directory, "status", "--porcelain")
+    await remove_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    await restore_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    assert (directory / "parts" / "sub").is_dir()
+    assert run_git(directory, "status", "--porcelain") == changed
+    assert not (tmp_path / "sub").exists()
 
 
 async def test_what_was_not_committed_is_not_committed_afterwards(desk: Desk) -> None:
@@ -203,6 +244,21 @@ async def test_a_workspace_that_vanished_is_restored_from_its_checkpoint(desk: D
     shutil.rmtree(directory)
     await restore_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
     assert content(directory) == before
+
+
+async def test_work_after_a_restore_is_what_the_next_restore_brings(desk: Desk) -> None:
+    _, directory = await start(desk)
+    place: dict[str, Any] = {"root": desk.root, "session": ONE, "issue_key": KEY}
+    (directory / "work.py").write_text("first\n")
+    await checkpoint(desk.trusted, **place)
+    await remove_workspace(desk.trusted, **place)
+    assert await desk.trusted.resolve(checkpoint_ref(ONE)) is None  # the rescue has all of it
+    await restore_workspace(desk.trusted, **place)
+    (directory / "work.py").write_text("second\n")
+    await checkpoint(desk.trusted, **place)
+    shutil.rmtree(directory)
+    await restore_workspace(desk.trusted, **place)
+    assert (directory / "work.py").read_text() == "second\n"
 
 
 async def test_what_cannot_be_saved_is_not_removed(desk: Desk) -> None:

@@ -102,3 +102,31 @@ async def test_a_workspace_that_nobody_used_for_long_is_saved_and_removed(make_s
         assert await keeping.clear_idle(1e-9) == 1
         await stage.until(lambda: not workspace.exists(), "the workspace to go")
         assert (await stage.details(session)).summary.status == "active"
+
+
+async def test_checkpoints_are_pushed_where_that_is_wanted_and_dropped_when_nobody_needs_them(
+    make_stage: MakeStage,
+) -> None:
+    async with make_stage(forge=True, repository={"checkpoint_push": True}) as stage:
+        assert stage.service is not None
+        session = await at_work(stage)
+        ref = checkpoint_ref(SessionId(session))
+        writes(stage.workspace(session), "half.py", "half = True\n")
+        stage.agent.release("work")
+        await stage.final(session)
+        await stage.quiet()
+        shop = stage.forge.repositories["acme/shop"]
+        assert "half.py" in shop.git("ls-tree", "--name-only", ref)
+
+        workspace, keeping = stage.workspace(session), stage.service.keeping
+        await keeping.tidy(365)
+        assert shop.git("for-each-ref", ref)
+        await keeping.clear_idle(1e-9)
+        await stage.until(lambda: not workspace.exists(), "the workspace to go")
+        await stage.quiet()
+        await keeping.tidy(0)
+        assert session in git(copy_of(stage), "for-each-ref", "refs/dragoman/")
+        await keeping.tidy(1e-9)
+        assert session not in git(copy_of(stage), "for-each-ref", "refs/dragoman/")
+        assert shop.git("for-each-ref", "refs/dragoman/") == ""
+        assert git(copy_of(stage), "rev-parse", "refs/remotes/origin/main")

@@ -14,8 +14,7 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -23,13 +22,13 @@ from msgspec.structs import replace
 from dragoman.ids import SessionId
 from dragoman.repositories.leftovers import Confine
 from dragoman.repositories.locks import Deadline
+from dragoman.repositories.reading import made_folder
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.verify import Ran, run_confined
 from dragoman.repositories.workspaces import Places, write_record
 
 FILES_MOST = 200
 BYTES_MOST = 50 * 1024 * 1024  # of all files
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MORE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GLOB = re.compile(r"([\\*?\[\]!# ])")
@@ -145,7 +144,7 @@ def _read(path: Path, room: int) -> tuple[bytes, int] | None:
 
 def _write(workspace: Path, path: Path, content: bytes, mode: int) -> None:
     """Write a new file; folders are made on the way. Raises OSError, FileExistsError among them."""
-    with _folder(workspace, path.parts[:-1]) as folder:
+    with made_folder(workspace, path.parts[:-1]) as folder:
         descriptor = os.open(path.name, _NEW, mode, dir_fd=folder)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -153,23 +152,7 @@ def _write(workspace: Path, path: Path, content: bytes, mode: int) -> None:
 
 def _exclude(workspace: Path, paths: Sequence[str]) -> None:
     """Have git pass these over."""
-    with _folder(workspace, (".git", "info")) as folder:
+    with made_folder(workspace, (".git", "info")) as folder:
         descriptor = os.open("exclude", _MORE, 0o600, dir_fd=folder)
     with os.fdopen(descriptor, "ab") as file:
         file.writelines(os.fsencode("/" + _GLOB.sub(r"\\\1", path) + "\n") for path in paths)
-
-
-@contextmanager
-def _folder(workspace: Path, parts: Sequence[str]) -> Iterator[int]:
-    """A folder below the workspace, held open; made on the way, and never reached through a link."""
-    folder = os.open(workspace, _FOLDER)
-    try:
-        for part in parts:
-            with suppress(FileExistsError):
-                os.mkdir(part, 0o700, dir_fd=folder)
-            below = os.open(part, _FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = below
-        yield folder
-    finally:
-        os.close(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -124,6 +124,24 @@ def write_beside(path: Path, folder_name: str, name: str, data: bytes) -> None:
                 file.write(data)
         finally:
             os.close(within)
+
+
+@contextmanager
+def made_folder(workspace: Path, parts: Sequence[str | bytes]) -> Iterator[int]:
+    """A folder below the workspace, held open; made on the way, and never reached through a link. Raises OSError."""
+    opened = os.open(workspace, _FOLDER)
+    try:
+        for part in parts:
+            if part in {"..", b".."}:
+                raise NotADirectoryError(part)
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=opened)
+            deeper = os.open(part, _FOLDER, dir_fd=opened)
+            os.close(opened)
+            opened = deeper
+        yield opened
+    finally:
+        os.close(opened)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from dragoman.errors import GitError, Refusal
@@ -18,7 +19,8 @@ from dragoman.repositories.git import git
 from dragoman.repositories.hostile import read_tips
 from dragoman.repositories.locks import Deadline, file_lock
 from dragoman.repositories.naming import checkpoint_ref, is_branch_name, rescue_ref
-from dragoman.repositories.removal import remove_folder
+from dragoman.repositories.reading import made_folder
+from dragoman.repositories.removal import drop_ref, remove_folder
 from dragoman.repositories.snapshots import save_snapshot
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import (
@@ -36,8 +38,8 @@ _FACT = re.compile(r"^(branch|branch-commit|head-commit|base-commit): (\S+)$", r
 
 
 def saved_refs(session: SessionId, issue_key: str | None) -> tuple[str, str]:
-    """Where a session's work may have been saved, the better one first."""
-    return rescue_ref(session, issue_key), checkpoint_ref(session)
+    """Where a session's work may have been saved, the newer one first: a rescue takes the checkpoint's place."""
+    return checkpoint_ref(session), rescue_ref(session, issue_key)
 
 
 class Removed(Record):
@@ -80,6 +82,8 @@ async def remove_workspace(
             return None
         ref = rescue_ref(session, issue_key)
         commit = await _save(trusted, known, ref, "Rescue", issue_key, deadline)
+        # It holds all that the last checkpoint held. One that is found beside it later was made after a restore.
+        await drop_ref(trusted, checkpoint_ref(session), deadline)
         # Out of the agent's reach in one step; what is cut off after it is finished by the next call.
         await asyncio.to_thread(_move_away, places, known)
         await asyncio.to_thread(remove_folder, places.gone)
@@ -128,6 +132,8 @@ async def restore_workspace(
         await here("read-tree", "--reset", "-u", snapshot)
         await here("read-tree", *([head] if head is not None else ["--empty"]))
         (info / "attributes").unlink()
+        if head is not None:
+            await _make_submodule_folders(places.fresh, head, deadline)
         workspace = Workspace(
             repository=trusted.name,
             session=session,
@@ -160,7 +166,7 @@ async def _save(
 async def _newest(
     trusted: TrustedRepository, session: SessionId, issue_key: str | None, deadline: Deadline
 ) -> tuple[str, str]:
-    """The rescue of a session, else its last checkpoint."""
+    """Where the newest state of a session was saved, and the commit."""
     for ref in saved_refs(session, issue_key):
         if (commit := await trusted.resolve(ref, deadline_s=deadline.left())) is not None:
             return ref, commit
@@ -180,6 +186,17 @@ async def _facts(
     branch_commit, head = facts.get("branch-commit"), facts.get("head-commit")
     others = [parent for parent in parents.split() if parent not in {branch_commit, head}]
     return branch, branch_commit, head, facts.get("base-commit"), others
+
+
+async def _make_submodule_folders(fresh: Path, head: str, deadline: Deadline) -> None:
+    """Make the empty folders that stand for submodules: one that is missing would look removed, and be committed so."""
+    told = await git("ls-tree", "-r", "-z", "--full-tree", head, cwd=fresh, deadline_s=deadline.left())
+    for line in told.split(b"\0"):
+        facts, _, path = line.partition(b"\t")
+        if facts.split(b" ")[1:2] == [b"commit"]:
+            # Never through a link that the agent left there; and what else bears that name stays.
+            with suppress(OSError), made_folder(fresh, path.split(b"/")):
+                pass
 
 
 def _move_away(places: Places, workspace: Workspace) -> None:

@@ -12,10 +12,11 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -72,6 +73,7 @@ class TrustedRepository:
         self._turn = asyncio.Lock()
         self._begun = 0
         self._last: tuple[int, Refreshed] | None = None
+        self._can_wait: asyncio.Future[object] | None = None
 
     async def refresh(self, deadline_s: float) -> Refreshed:
         """Bring the copy up to date; make it if it is missing.
@@ -80,6 +82,8 @@ class TrustedRepository:
         Raises  GitError when the remote cannot be fetched and there is no older copy; Refusal when the remote has no
                 commit, or no branch that could be the default
         """
+        if self._can_wait is not None:
+            self._can_wait.cancel()
         deadline = Deadline(deadline_s)
         asked_after = self._begun
         try:
@@ -101,6 +105,19 @@ class TrustedRepository:
             return outcome
         finally:
             self._turn.release()
+
+    async def unless_wanted(self, work: Coroutine[Any, Any, object]) -> bool:
+        """Do what can wait; False when it was ended because somebody asked for a refresh."""
+        self._can_wait = asyncio.ensure_future(work)
+        try:
+            await self._can_wait
+        except asyncio.CancelledError:
+            if (me := asyncio.current_task()) is not None and me.cancelling():
+                raise
+            return False
+        finally:
+            self._can_wait = None
+        return True
 
     def default_branch(self) -> str:
         """The branch that work starts from.
@@ -158,6 +175,23 @@ class TrustedRepository:
             "push", "--quiet", "--no-follow-tags", "--recurse-submodules=no", "--", self._remote.url, f"+{ref}:{ref}",
             cwd=self.path, deadline_s=deadline_s, env_extra=await self._environment(),
         )  # fmt: skip
+
+    async def drop_pushed(self, ref: str, *, deadline_s: float = 120.0) -> None:
+        """Remove a ref of ours from the remote, if it is there. Raises GitError."""
+        if not ref.startswith("refs/dragoman/"):
+            raise ValueError(f"{ref!r} is not a ref of ours")
+        if not self.path.is_dir():
+            return
+        deadline, environment = Deadline(deadline_s), await self._environment()
+        told = await git(
+            "ls-remote", "--", self._remote.url, ref,
+            cwd=self.path, deadline_s=deadline.left(), env_extra=environment,
+        )  # fmt: skip
+        if told.strip():
+            await git(
+                "push", "--quiet", "--recurse-submodules=no", "--", self._remote.url, f":{ref}",
+                cwd=self.path, deadline_s=deadline.left(), env_extra=environment,
+            )  # fmt: skip
 
     async def keep(self, ref: str, commit: str, *, deadline_s: float = 30.0) -> None:
         """Point a ref of ours to a commit that is here."""

@@ -19,6 +19,7 @@ from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.repositories.configured import Repository, repository_of
 from dragoman.repositories.naming import (
     branch_name,
+    checkpoint_ref,
     is_branch_name,
     pushed_ref,
     session_ref,
@@ -27,7 +28,7 @@ from dragoman.repositories.naming import (
 )
 from dragoman.repositories.preparing import Preparation
 from dragoman.repositories.reading import write_beside
-from dragoman.repositories.removal import collect, erase_workspace
+from dragoman.repositories.removal import collect, drop_saved, erase_workspace
 from dragoman.repositories.rescue import Removed, checkpoint, remove_workspace, restore_workspace, saved_refs
 from dragoman.repositories.trusted import Token, TrustedRepository
 from dragoman.repositories.workspaces import ensure_workspace, recorded_base, save_branch, standing_workspaces
@@ -142,6 +143,7 @@ class Desk:
         # One that is no longer configured is only tidied up: its address is not used.
         trusted = self._trusted.get(name) or TrustedRepository(self._trusted_dir, name, "https://unknown.invalid/x.git")
         issue_key = session.issue.key if session.issue else None
+        await self._drop_pushed(session, trusted)
         found = [
             await erase_workspace(trusted, root=self._workspaces_dir, session=owner, issue_key=issue_key)
             for owner in (session.id, _of_answer(session.id))
@@ -165,6 +167,20 @@ class Desk:
     async def remove(self, session: Session) -> Removed | None:
         """Save a session's workspace and remove it; None when there is none. Raises GitError, Refusal."""
         return await remove_workspace(self.trusted(session), **self._place(session))
+
+    async def drop_saved(self, session: Session) -> bool:
+        """Drop all that was saved of a session whose workspace is gone; whether that was so. Raises GitError, Refusal."""
+        trusted = self.trusted(session)
+        await self._drop_pushed(session, trusted)
+        return await drop_saved(trusted, **self._place(session))
+
+    async def _drop_pushed(self, session: Session, trusted: TrustedRepository) -> None:
+        if any(one.checkpoint_push for one in self._repositories if one.name == trusted.name):
+            await trusted.drop_pushed(checkpoint_ref(session.id))
+
+    def copies(self) -> list[TrustedRepository]:
+        """Our copies of the repositories that are worked in."""
+        return list(self._trusted.values())
 
     async def restore(self, session: Session) -> Workspace:
         """Put back what was removed. Raises GitError, Refusal."""

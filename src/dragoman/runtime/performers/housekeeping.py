@@ -1,4 +1,4 @@
-"""What belongs to no session: forgetting an issue, looking at pull requests, and the cleanup that recurs."""
+"""What belongs to no session: forgetting an issue, looking at pull requests, cleaning up and tidying now and then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dragoman import logs
 from dragoman.config import Settings
 from dragoman.core.events import Event
-from dragoman.ledger import cleanup, forgetting
+from dragoman.ledger import cleanup, effects, forgetting
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Job
 from dragoman.runtime.engine import Engine
@@ -16,6 +16,8 @@ from dragoman.runtime.performers.keeping import Keeping
 from dragoman.runtime.performers.reviews import LOOK, POLL, Reviews
 from dragoman.runtime.workers import Recurs
 
+TIDY = "tidy"
+TIDY_EVERY_S = 6 * 3600.0
 _log = logs.get("service")
 
 
@@ -46,6 +48,9 @@ class Housekeeping:
             if (again_s := await self._reviews.job(job, claimed.attempts)) is not None:
                 raise Recurs(again_s)
             return None
+        if isinstance(job, Job) and job.name == TIDY:
+            await self._keeping.tidy(self._settings().rules.retention_days)
+            raise Recurs(TIDY_EVERY_S)
         await self._clean_up()
         raise Recurs(self._settings().session_cleanup_interval_minutes * 60.0)
 
@@ -54,6 +59,8 @@ class Housekeeping:
         timed_out = await self._engine.expire()
         days = self._settings().rules.retention_days
         await self._keeping.clear_idle(days)
+        # A job of its own: git may take minutes, and sessions time out meanwhile. It waits already most of the time.
+        await self._engine.ledger.turn(effects.insert_job, Job(name=TIDY), after_s=TIDY_EVERY_S)
         removed = 0
         while batch := await self._engine.ledger.turn(cleanup.cleanup, days):
             removed += batch

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dragoman import logs
 from dragoman.core.effects import ClearWorkspace, SaveWork
 from dragoman.core.session import Closed, Session, live_turn
-from dragoman.errors import NotFound, OpenCodeError, Told
+from dragoman.errors import GitError, NotFound, OpenCodeError, Refusal, Told
 from dragoman.ids import SessionId
 from dragoman.ledger import effects, read
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.tx import Tx
 from dragoman.repositories.naming import checkpoint_ref
+from dragoman.repositories.removal import saved_sessions, tidy
+from dragoman.repositories.trusted import TrustedRepository
 from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
@@ -47,6 +49,27 @@ class Keeping:
         standing = await asyncio.to_thread(self._desk.workspaces)
         return await self._engine.ledger.turn(_ask_to_clear, standing, retention_days * DAY_S)
 
+    async def tidy(self, retention_days: float) -> None:
+        """Drop what was saved of sessions that nobody has used for twice as long, and have git pack our copies.
+
+        Twice: for so long it lay on disk, or was not needed there, and for so long again it can be had back.
+        """
+        for trusted in self._desk.copies():
+            try:
+                dropped = await self._drop(trusted, 2 * retention_days * DAY_S) if retention_days else 0
+                tidied = await tidy(trusted, all_of_it=dropped > 0)
+            except (GitError, Refusal) as error:
+                _log.warning("copy.untidied", repository=trusted.name, error=str(error))
+            else:
+                _log.info("copy.tidied" if tidied else "copy.in_use", repository=trusted.name, dropped=dropped)
+
+    async def _drop(self, trusted: TrustedRepository, idle_s: float) -> int:
+        saved = await saved_sessions(trusted)
+        unused = await self._engine.ledger.turn(_unused, sorted(saved), idle_s)
+        # A session that went elsewhere since has left what it saved here to itself.
+        ours = [one for one in unused if one.workspace is not None and one.workspace.repository == trusted.name]
+        return sum([await self._desk.drop_saved(one) for one in ours])
+
     async def _save(self, session: Session) -> None:
         commit = await self._desk.save(session)
         if commit is None or not self._desk.repository(session).checkpoint_push:
@@ -69,6 +92,16 @@ class Keeping:
             await client.dispose(session.workspace.directory if session.workspace else "")
         except (OpenCodeError, NotFound, Told) as error:
             _log.debug("instance.kept", session=session.id, error=str(error))
+
+
+def _unused(tx: Tx, sessions: Sequence[SessionId], idle_s: float) -> list[Session]:
+    """Those among them that nobody has used for so long."""
+    found = [read.details(tx, one) for one in sessions]
+    return [
+        known.session
+        for known in found
+        if known is not None and not known.summary.live and known.summary.updated_at <= tx.now - idle_s
+    ]
 
 
 def _ask_to_clear(tx: Tx, standing: Sequence[SessionId], idle_s: float) -> int:

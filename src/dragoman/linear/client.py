@@ -6,12 +6,8 @@ Source  linear.app/developers/graphql, /agent-interaction
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, TypeVar
-
-import aiohttp
-import msgspec
+from collections.abc import Sequence
+from typing import Literal, Self
 
 from dragoman.clock import Clock, SystemClock
 from dragoman.core.activities import Activity, Elicitation, Thought, is_final, is_fleeting
@@ -21,21 +17,15 @@ from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, Thread, UserId
 from dragoman.linear import files, outbound, wire
 from dragoman.linear.governor import Governor, Priority
-from dragoman.linear.graphql import RateLimited, Unauthorized, decipher, request_body
 from dragoman.linear.identity import Viewer
 from dragoman.linear.oauth import ClientCredentials, Credentials, GivenToken
 from dragoman.linear.outbound import Link
-from dragoman.linear.quota import Quota, read_quota
-from dragoman.linear.transport import open_pool, read_bounded
+from dragoman.linear.requests import Requests
 
 DEADLINE_S = 10.0
-_WAIT_SHARE = 0.7  # of the deadline may pass before the governor lets a request go; the rest is for Linear
-_REPLY_LIMIT = 8 * 1024 * 1024  # bytes
 _STATES_KEPT_S = 600.0  # a team's columns change rarely
 _STATES_KEPT = 1000
 _OVER = frozenset({"completed", "canceled", "duplicate"})  # types of states
-
-Reply = TypeVar("Reply")
 
 
 class Linear:
@@ -56,13 +46,16 @@ class Linear:
         governor: Governor | None = None,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        self._url = base_url.rstrip("/") + "/graphql"
         self.store = files.store_of(base_url)
-        self._credentials = credentials
         self._clock = clock or SystemClock()
         self.governor = governor or Governor(self._clock)
-        self._deadline_s = deadline_s
-        self._http_pool: aiohttp.ClientSession | None = None
+        self._requests = Requests(
+            base_url.rstrip("/") + "/graphql",
+            credentials,
+            clock=self._clock,
+            governor=self.governor,
+            deadline_s=deadline_s,
+        )
         self._viewer: Viewer | None = None
         self._started_states: dict[str, tuple[tuple[wire.RepliedState, ...], float]] = {}
 
@@ -74,10 +67,7 @@ class Linear:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.governor.close()
-        if self._http_pool is not None:
-            await self._http_pool.close()
-            self._http_pool = None
+        await self._requests.close()
 
     # ── what we do ───────────────────────────────────────────────────────
     async def post(
@@ -97,7 +87,7 @@ class Linear:
         """
         written = outbound.activity_input(session, activity_id, activity, link=link, own=self._viewer)
         try:
-            data = await self._ask(
+            await self._requests.change(
                 "ActivityCreate",
                 {"input": written},
                 priority_of(activity) if priority is None else priority,
@@ -105,13 +95,12 @@ class Linear:
             )
         except DuplicateWrite:
             return "already_there"
-        _check_success(data)
         return "written"
 
     async def show_plan(self, session: SessionId, items: Sequence[Todo], *, priority: Priority = Priority.PLAN) -> None:
         """Replace the plan of a session. Raises LinearError."""
         variables = {"id": session, "input": outbound.plan_input(items)}
-        _check_success(await self._ask("SessionUpdate", variables, priority))
+        await self._requests.change("SessionUpdate", variables, priority)
 
     async def create_comment(
         self, thread: Thread, comment: ActivityId, body: str, *, priority: Priority
@@ -125,26 +114,26 @@ class Linear:
             "doNotSubscribeToIssue": True,  # a person's key: their inbox is not ours to fill
         }
         try:
-            _check_success(await self._ask("CommentCreate", {"input": written}, priority, own_id=True))
+            await self._requests.change("CommentCreate", {"input": written}, priority, own_id=True)
         except DuplicateWrite:
             return "already_there"
         return "written"
 
     async def update_comment(self, comment: ActivityId, body: str, *, priority: Priority) -> None:
         """Replace the words of a comment of ours. Raises Dropped for an ephemeral change, LinearError."""
-        _check_success(await self._ask("CommentUpdate", {"id": comment, "input": {"body": body}}, priority))
+        await self._requests.change("CommentUpdate", {"id": comment, "input": {"body": body}}, priority)
 
     async def add_links(self, session: SessionId, links: Sequence[Link]) -> None:
         """Add links to a session; one that is there already is a success. Raises LinearError."""
         variables = {"id": session, "input": outbound.links_input(links)}
         try:
-            _check_success(await self._ask("SessionUpdate", variables, Priority.ACK, own_id=True))
+            await self._requests.change("SessionUpdate", variables, Priority.ACK, own_id=True)
         except DuplicateWrite:
             return
 
     async def attach(self, issue: IssueId, url: str, title: str) -> None:
         """Show a link among an issue's attachments; Linear keeps one of a URL, so it may be repeated. Raises LinearError."""
-        _check_success(await self._ask("AttachmentLink", {"issue": issue, "url": url, "title": title}, Priority.PLAN))
+        await self._requests.change("AttachmentLink", {"issue": issue, "url": url, "title": title}, Priority.PLAN)
 
     async def begin_issue(self, issue: IssueId, *, start: bool, delegate: bool) -> Issue | None:
         """Move an issue that has not begun to its team's first started state, and become its delegate if it has none.
@@ -161,7 +150,7 @@ class Linear:
         state = started[0].id if started else None
         changes = outbound.begin_input(read, started_state=state, delegate=us)
         if changes:
-            _check_success(await self._ask("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN))
+            await self._requests.change("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN)
         return read
 
     async def review_issue(self, issue: IssueId) -> None:
@@ -173,27 +162,26 @@ class Linear:
         wanted = next((one for one in fits if one.name.casefold() == "in review"), fits[0] if fits else None)
         if wanted is not None and wanted.name != read.state:
             changes = {"id": issue, "input": {"stateId": wanted.id}}
-            _check_success(await self._ask("IssueUpdate", changes, Priority.PLAN))
+            await self._requests.change("IssueUpdate", changes, Priority.PLAN)
 
     async def label_issue(self, issue: IssueId, label: str) -> None:
         """Give an issue a label, made for the whole organization when there is none of that name. Raises LinearError."""
-        known = (await self._read("LabelNamed", {"name": label}, wire.LabelsReply)).issue_labels.nodes
+        known = (await self._requests.read("LabelNamed", {"name": label}, wire.LabelsReply)).issue_labels.nodes
         own = [one.id for one in known if one.team is None]
         if not own:
             # Its name is its identity: when the answer to this gets lost, the next attempt finds it.
-            data = await self._ask("LabelCreate", {"input": {"name": label}}, Priority.PLAN)
-            _check_success(data)
-            made = (await self._read("LabelNamed", {"name": label}, wire.LabelsReply)).issue_labels.nodes
+            await self._requests.change("LabelCreate", {"input": {"name": label}}, Priority.PLAN)
+            made = (await self._requests.read("LabelNamed", {"name": label}, wire.LabelsReply)).issue_labels.nodes
             own = [one.id for one in made if one.team is None]
         if not own:
             raise LinearError("Linear does not show the label that was made.")
         changes = {"addedLabelIds": own[:1]}
-        _check_success(await self._ask("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN))
+        await self._requests.change("IssueUpdate", {"id": issue, "input": changes}, Priority.PLAN)
 
     # ── what we ask ──────────────────────────────────────────────────────
     async def issue(self, issue: IssueId) -> Issue:
         """Read an issue. Raises LinearError, not retryable when there is none that we may see."""
-        found = (await self._read("Issue", {"id": issue}, wire.IssueReply)).issue
+        found = (await self._requests.read("Issue", {"id": issue}, wire.IssueReply)).issue
         if found is None:
             raise LinearError("Linear has no such issue for us.", retryable=False)
         return Issue(
@@ -230,17 +218,17 @@ class Linear:
             "candidateRepositories": [{"hostname": host, "repositoryFullName": name} for host, name in candidates],
         }
         found = (
-            await self._read("RepositorySuggestions", variables, wire.SuggestionsReply)
+            await self._requests.read("RepositorySuggestions", variables, wire.SuggestionsReply)
         ).issue_repository_suggestions
         return tuple(Suggestion(name=one.repository_full_name, confidence=one.confidence) for one in found.suggestions)
 
     async def file(self, link: files.FileLink, room: int) -> files.File:
         """Fetch a file that `files.file_links(…, self.store)` found, of `room` bytes at most. Raises LinearError."""
-        return await files.fetch(link, self._http(), self._credentials, room=room)
+        return await files.fetch(link, self._requests.http(), self._requests.credentials, room=room)
 
     async def person(self, user: UserId) -> Person:
         """Read a person. Raises LinearError, not retryable when there is none that we may see."""
-        found = (await self._read("User", {"id": user}, wire.UserReply)).user
+        found = (await self._requests.read("User", {"id": user}, wire.UserReply)).user
         if found is None:
             raise LinearError("Linear has no such person for us.", retryable=False)
         return Person(id=UserId(found.id), name=found.name or "someone", email=found.email or None)
@@ -248,7 +236,7 @@ class Linear:
     async def viewer(self) -> Viewer:
         """Who we are; asked once, then remembered. Raises LinearError."""
         if self._viewer is None:
-            found = (await self._read("Viewer", {}, wire.ViewerReply)).viewer
+            found = (await self._requests.read("Viewer", {}, wire.ViewerReply)).viewer
             self._viewer = Viewer(
                 id=UserId(found.id),
                 name=found.name,
@@ -271,78 +259,13 @@ class Linear:
         states, until = self._started_states.get(team_id, ((), 0.0))
         if self._clock.now() < until:
             return states
-        team = (await self._read("TeamStartedStates", {"id": team_id}, wire.TeamStatesReply)).team
+        team = (await self._requests.read("TeamStartedStates", {"id": team_id}, wire.TeamStatesReply)).team
         started = [known for known in (team.states.nodes if team else ()) if known.type == "started"]
         states = tuple(sorted(started, key=lambda known: known.position))
         if len(self._started_states) >= _STATES_KEPT:
             self._started_states.clear()
         self._started_states[team_id] = (states, self._clock.now() + _STATES_KEPT_S)
         return states
-
-    # ── how ──────────────────────────────────────────────────────────────
-    async def _read(self, document: str, variables: Mapping[str, object], shape: type[Reply]) -> Reply:
-        data = await self._ask(document, variables, Priority.ACK)
-        try:
-            return msgspec.convert(data, shape)
-        except msgspec.ValidationError as error:
-            raise LinearError(f"Linear's reply to {document} has another shape than documented: {error}") from None
-
-    async def _ask(
-        self, document: str, variables: Mapping[str, object], priority: Priority, *, own_id: bool = False
-    ) -> dict[str, Any]:
-        """One request, within the deadline; with a fresh token once more when Linear rejects the first."""
-        body = request_body(document, variables)
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                authorization = await self._credentials.authorization(self._http())
-                try:
-                    return await self._send(body, authorization, priority, own_id=own_id)
-                except Unauthorized:
-                    if not self._credentials.reject(authorization):
-                        raise
-                authorization = await self._credentials.authorization(self._http())
-                return await self._send(body, authorization, priority, own_id=own_id)
-        except TimeoutError:
-            raise LinearError(f"Linear did not answer within {self._deadline_s:g} s.") from None
-
-    async def _send(self, body: bytes, authorization: str, priority: Priority, *, own_id: bool) -> dict[str, Any]:
-        await self.governor.admit(priority, patience_s=self._deadline_s * _WAIT_SHARE)
-        quota = Quota()
-        try:
-            status, headers, reply = await self._exchange(body, authorization)
-            quota = read_quota(headers)
-        finally:
-            self.governor.answered(quota)
-        answer = decipher(status, headers, reply, now=self._clock.now(), own_id=own_id)
-        if isinstance(answer, RateLimited):
-            self.governor.refused(answer.retry_after_s)
-        if isinstance(answer, LinearError):
-            raise answer
-        return answer
-
-    async def _exchange(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
-        try:
-            return await self._exchange_once(body, authorization)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-            # Most often a kept connection that the other side has closed meanwhile. Every request of ours may be
-            # repeated, so it is, at once; aiohttp does it for GET only.
-            pass
-        except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from None
-        try:
-            return await self._exchange_once(body, authorization)
-        except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from None
-
-    async def _exchange_once(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {"Authorization": authorization, "Content-Type": "application/json"}
-        async with self._http().post(self._url, data=body, headers=headers, allow_redirects=False) as reply:
-            return reply.status, reply.headers, await read_bounded(reply, _REPLY_LIMIT)
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._http_pool is None:
-            self._http_pool = open_pool()
-        return self._http_pool
 
 
 def open_linear(
@@ -395,12 +318,3 @@ def _label_names(labels: Sequence[wire.RepliedLabel]) -> tuple[str, ...]:
     names = [label.name for label in labels if label.name]
     grouped = [f"{label.parent.name}:{label.name}" for label in labels if label.parent and label.name]
     return (*names, *grouped)
-
-
-def _unreachable(error: Exception) -> LinearError:
-    return LinearError(f"Linear cannot be reached: {type(error).__name__}")
-
-
-def _check_success(data: dict[str, Any]) -> None:
-    if not any(isinstance(payload, dict) and payload.get("success") is True for payload in data.values()):
-        raise LinearError("Linear did not carry out the change and gave no reason.")

@@ -10,25 +10,22 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError
+from dragoman.errors import NotFound, OpenCodeError
 from dragoman.ids import AgentThread, AskId, MessageId, PartId
 from dragoman.opencode import wire
 from dragoman.opencode.attached import FilePart, file_parts
+from dragoman.opencode.calls import CALL_DEADLINE_S, Calls
 from dragoman.opencode.picture import Snapshot
-from dragoman.opencode.refusal import bare, refusal
 
-T = TypeVar("T")
 Rule = Mapping[str, str]  # {"permission", "pattern", "action": allow | ask | deny}; the last that matches wins
 
-USER: Final = "opencode"  # OpenCode's own name for the one user of a server with a password
-CALL_DEADLINE_S: Final = 15.0
 PROMPT_DEADLINE_S: Final = 30.0  # the first prompt of a fresh process takes seconds longer than the rest
 ADMITTED_WITHIN_S: Final = 3.0
 DELETE_S: Final = 60.0
@@ -48,35 +45,26 @@ class OpenCode:
     """
 
     def __init__(self, url: str, password: str | None, http: aiohttp.ClientSession | None = None) -> None:
-        self.url = url.rstrip("/")
-        self._auth = {"authorization": aiohttp.encode_basic_auth(USER, password)} if password else {}
-        self._http = http
-        self._owned = http is None
-        self._closed = False
+        self._calls = Calls(url, password, http)
+
+    @property
+    def url(self) -> str:
+        """The server's base."""
+        return self._calls.url
 
     @property
     def http(self) -> aiohttp.ClientSession:
-        """The HTTP session, made at first use because it belongs to the running loop.
-
-        Raises  OpenCodeDown when it was closed: a new connection could meet a server that does not listen yet
-        """
-        if self._closed:
-            raise OpenCodeDown("OpenCode has ended and is being started anew")
-        if self._http is None:
-            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64), trust_env=False)
-        return self._http
+        """The HTTP session, for the event stream. Raises OpenCodeDown when it was closed."""
+        return self._calls.http
 
     @property
     def auth(self) -> Mapping[str, str]:
         """The header with the credentials, for the event stream; empty without a password."""
-        return self._auth
+        return self._calls.auth
 
     async def close(self) -> None:
         """Let the connections go."""
-        self._closed = True
-        if self._owned and self._http is not None:
-            await self._http.close()
-            self._http = None
+        await self._calls.close()
 
     # ── the server ───────────────────────────────────────────────────────
     async def health(self, deadline_s: float = 2.0) -> str:
@@ -84,24 +72,28 @@ class OpenCode:
 
         Raises  OpenCodeDown when it does not answer; OpenCodeError when what answers is no OpenCode of the v1 routes
         """
-        said = await self._read("GET", "/global/health", None, msgspec.json.Decoder(wire.Health).decode, deadline_s)
+        said = await self._calls.read(
+            "GET", "/global/health", None, msgspec.json.Decoder(wire.Health).decode, deadline_s
+        )
         if not said.healthy:
             raise OpenCodeError("OpenCode says that it is not healthy")
         return said.version
 
     async def providers(self, directory: str) -> tuple[str, ...]:
         """The models that the server offers in a directory, as "provider/model"."""
-        said = await self._read("GET", "/config/providers", directory, msgspec.json.Decoder(_Providers).decode, 30.0)
+        said = await self._calls.read(
+            "GET", "/config/providers", directory, msgspec.json.Decoder(_Providers).decode, 30.0
+        )
         return tuple(f"{provider.id}/{model}" for provider in said.providers for model in provider.models)
 
     async def own_directory(self) -> str:
         """The directory that the server was started in."""
-        said = await self._read("GET", "/path", None, msgspec.json.Decoder(_Path).decode)
+        said = await self._calls.read("GET", "/path", None, msgspec.json.Decoder(_Path).decode)
         return said.directory
 
     async def dispose(self, directory: str) -> None:
         """Free what the server keeps in memory for a directory. Cuts whatever runs there."""
-        await self._call("POST", "/instance/dispose", directory)
+        await self._calls.call("POST", "/instance/dispose", directory)
 
     # ── threads ──────────────────────────────────────────────────────────
     async def find_thread(self, directory: str, key: str) -> AgentThread | None:
@@ -110,7 +102,7 @@ class OpenCode:
 
     async def threads_of(self, directory: str, key: str) -> tuple[AgentThread, ...]:
         """All threads that were created with `key`."""
-        found = await self._read(
+        found = await self._calls.read(
             "GET", f"/session?search={quote(key, safe='')}&limit=50", directory, wire.decode_sessions
         )
         return tuple(
@@ -137,28 +129,28 @@ class OpenCode:
         body: dict[str, object] = {"title": f"{title} · {key}" if title else key, "metadata": metadata}
         if rules:
             body["permission"] = [dict(rule) for rule in rules]
-        made = await self._read("POST", "/session", directory, wire.decode_session, PROMPT_DEADLINE_S, body)
+        made = await self._calls.read("POST", "/session", directory, wire.decode_session, PROMPT_DEADLINE_S, body)
         return AgentThread(made.id)
 
     async def thread(self, thread: AgentThread) -> wire.SessionInfo:
         """A thread with its own directory, whatever that is. Raises NotFound."""
-        return await self._read("GET", f"/session/{thread}", None, wire.decode_session)
+        return await self._calls.read("GET", f"/session/{thread}", None, wire.decode_session)
 
     async def keep(self, thread: AgentThread, directory: str, metadata: Mapping[str, object]) -> None:
         """Keep values of ours with a thread, in place of all that were there."""
-        await self._call("PATCH", f"/session/{thread}", directory, CALL_DEADLINE_S, {"metadata": dict(metadata)})
+        await self._calls.call("PATCH", f"/session/{thread}", directory, CALL_DEADLINE_S, {"metadata": dict(metadata)})
 
     async def thread_exists(self, thread: AgentThread, directory: str) -> bool:
         """Whether the server knows the thread."""
         try:
-            await self._read("GET", f"/session/{thread}", directory, wire.decode_session)
+            await self._calls.read("GET", f"/session/{thread}", directory, wire.decode_session)
         except NotFound:
             return False
         return True
 
     async def children(self, thread: AgentThread, directory: str) -> tuple[AgentThread, ...]:
         """The threads of the sub-agents of a thread."""
-        found = await self._read("GET", f"/session/{thread}/children", directory, wire.decode_sessions)
+        found = await self._calls.read("GET", f"/session/{thread}/children", directory, wire.decode_sessions)
         return tuple(AgentThread(session.id) for session in found)
 
     async def output_files(self, thread: AgentThread, directory: str) -> tuple[str, ...]:
@@ -169,7 +161,9 @@ class OpenCode:
                 for child in await self.children(thread, directory)
                 for name in await self.output_files(child, directory)
             ]
-            said = await self._call("GET", f"/session/{thread}/message?limit={_LARGEST_PAGE}", directory, DELETE_S)
+            said = await self._calls.call(
+                "GET", f"/session/{thread}/message?limit={_LARGEST_PAGE}", directory, DELETE_S
+            )
         except NotFound:
             return ()
         return tuple(dict.fromkeys([*found, *(name.decode() for name in _OUTPUT_FILE.findall(said))]))
@@ -177,24 +171,26 @@ class OpenCode:
     async def delete_thread(self, thread: AgentThread, directory: str) -> None:
         """Delete a thread and those of its sub-agents, with all that was said; one that is gone is a success."""
         with contextlib.suppress(NotFound):
-            await self._call("DELETE", f"/session/{thread}", directory, DELETE_S)
+            await self._calls.call("DELETE", f"/session/{thread}", directory, DELETE_S)
 
     async def statuses(self, directory: str) -> dict[str, wire.Status]:
         """The threads of a directory that are not idle."""
-        return await self._read("GET", "/session/status", directory, wire.decode_statuses)
+        return await self._calls.read("GET", "/session/status", directory, wire.decode_statuses)
 
     # ── prompts and messages ─────────────────────────────────────────────
     async def message(self, thread: AgentThread, directory: str, message_id: MessageId) -> wire.Message | None:
         """One message; None when the thread has no such (then a prompt was not admitted)."""
         try:
-            return await self._read("GET", f"/session/{thread}/message/{message_id}", directory, wire.decode_message)
+            return await self._calls.read(
+                "GET", f"/session/{thread}/message/{message_id}", directory, wire.decode_message
+            )
         except NotFound:
             return None
 
     async def messages(self, thread: AgentThread, directory: str, limit: int) -> list[wire.Message]:
         """The newest `limit` messages, oldest of them first."""
         path = f"/session/{thread}/message?limit={limit}"
-        return await self._read("GET", path, directory, wire.decode_messages)
+        return await self._calls.read("GET", path, directory, wire.decode_messages)
 
     async def prompt(
         self,
@@ -224,7 +220,7 @@ class OpenCode:
         if model:
             provider, _, name = model.partition("/")
             body["model"] = {"providerID": provider, "modelID": name}
-        await self._call("POST", f"/session/{thread}/prompt_async", directory, PROMPT_DEADLINE_S, body)
+        await self._calls.call("POST", f"/session/{thread}/prompt_async", directory, PROMPT_DEADLINE_S, body)
         deadline = time.monotonic() + ADMITTED_WITHIN_S
         while await self.message(thread, directory, message_id) is None:
             if time.monotonic() > deadline:
@@ -237,7 +233,7 @@ class OpenCode:
 
     async def abort(self, thread: AgentThread, directory: str) -> None:
         """Ask the thread to stop. Says nothing about whether it did: see stopping.stop_run."""
-        await self._call("POST", f"/session/{thread}/abort", directory, 5.0)
+        await self._calls.call("POST", f"/session/{thread}/abort", directory, 5.0)
 
     async def snapshot(self, thread: AgentThread, directory: str, since: MessageId) -> Snapshot:
         """All that a RunView needs, with the messages from `since` on.
@@ -248,8 +244,8 @@ class OpenCode:
         at = time.time()
         statuses, permissions, questions, children = await asyncio.gather(
             self.statuses(directory),
-            self._read("GET", "/permission", directory, wire.decode_permissions),
-            self._read("GET", "/question", directory, wire.decode_questions),
+            self._calls.read("GET", "/permission", directory, wire.decode_permissions),
+            self._calls.read("GET", "/question", directory, wire.decode_questions),
             self.children(thread, directory),
         )
         limit = _FIRST_PAGE
@@ -271,7 +267,7 @@ class OpenCode:
 
         path  relative to the directory
         """
-        said = await self._read(
+        said = await self._calls.read(
             "GET", f"/file/content?path={quote(path, safe='')}", directory, msgspec.json.Decoder(_FileContent).decode
         )
         return said.content
@@ -279,8 +275,8 @@ class OpenCode:
     # ── asks ─────────────────────────────────────────────────────────────
     async def pending(self, directory: str) -> tuple[AskId, ...]:
         """Permissions and questions that the server lists; those of aborted runs linger there."""
-        permissions = await self._read("GET", "/permission", directory, wire.decode_permissions)
-        questions = await self._read("GET", "/question", directory, wire.decode_questions)
+        permissions = await self._calls.read("GET", "/permission", directory, wire.decode_permissions)
+        questions = await self._calls.read("GET", "/question", directory, wire.decode_questions)
         return tuple(AskId(known) for known in [*(p.id for p in permissions), *(q.id for q in questions)])
 
     async def reply_permission(
@@ -298,73 +294,14 @@ class OpenCode:
         body: dict[str, object] = {"reply": reply}
         if message:
             body["message"] = message
-        await self._call("POST", f"/permission/{ask}/reply", directory, CALL_DEADLINE_S, body)
+        await self._calls.call("POST", f"/permission/{ask}/reply", directory, CALL_DEADLINE_S, body)
 
     async def reply_question(
         self, ask: AskId, thread: AgentThread, directory: str, answers: Sequence[Sequence[str]]
     ) -> None:
         """Answer each question of an ask with labels or free text. Raises NotFound as `reply_permission` does."""
         body: dict[str, object] = {"answers": [list(answer) for answer in answers]}
-        await self._call("POST", f"/question/{ask}/reply", directory, CALL_DEADLINE_S, body)
-
-    # ── the wire ─────────────────────────────────────────────────────────
-    async def _read(
-        self,
-        method: str,
-        path: str,
-        directory: str | None,
-        decode: Callable[[bytes], T],
-        deadline_s: float = CALL_DEADLINE_S,
-        body: Mapping[str, object] | None = None,
-    ) -> T:
-        content = await self._call(method, path, directory, deadline_s, body, json_wanted=True)
-        try:
-            return decode(content)
-        except msgspec.MsgspecError as error:
-            raise OpenCodeError(
-                f"OpenCode's answer to {method} {bare(path)} is not what 1.18 sends: {error}", retryable=False
-            ) from error
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        directory: str | None,
-        deadline_s: float = CALL_DEADLINE_S,
-        body: Mapping[str, object] | None = None,
-        *,
-        json_wanted: bool = False,
-    ) -> bytes:
-        headers = dict(self._auth)
-        if directory is not None:
-            headers["x-opencode-directory"] = quote(directory, safe="/")
-        if body is not None:
-            headers["content-type"] = "application/json"
-        what = f"{method} {bare(path)}"
-        try:
-            async with self.http.request(
-                method,
-                self.url + path,
-                headers=headers,
-                data=None if body is None else msgspec.json.encode(body),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=deadline_s),
-            ) as answer:
-                content = await answer.read()
-                status, kind = answer.status, answer.content_type
-        except TimeoutError as error:
-            raise OpenCodeDown(f"OpenCode did not answer {what} within {deadline_s:g} s", cause="timeout") from error
-        except aiohttp.ClientError as error:
-            raise OpenCodeDown(f"OpenCode could not be reached for {what}: {type(error).__name__}") from error
-        if status >= 300:
-            raise refusal(status, content, what)
-        if json_wanted and kind != "application/json":
-            raise OpenCodeError(
-                f"{self.url} answered {what} with {kind}, not JSON: "
-                "it is no OpenCode server of version 1.18, or the address has a path too many",
-                retryable=False,
-            )
-        return content
+        await self._calls.call("POST", f"/question/{ask}/reply", directory, CALL_DEADLINE_S, body)
 
 
 class _Path(msgspec.Struct, frozen=True):

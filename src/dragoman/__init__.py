@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from dragoman.errors import LedgerError, NoAnswer, NotFound, OpenCodeDown, OpenCodeError, Refusal
     from dragoman.ledger.read import Stats
     from dragoman.linear.comment_context import read_context
-    from dragoman.manager import (
+    from dragoman.managed import (
         IllegalStatusChange,
         ManagedSession,
         MessageMetadata,
-        SessionManager,
         SessionMessage,
         SessionOptions,
         UnknownSession,
     )
+    from dragoman.manager import SessionManager
     from dragoman.opencode.conversations import Completion, OpenCodeClient, OpenCodeSession, Reply, SessionState
     from dragoman.opencode.listening import Chunk
 
@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 # Where each name is, and its name there when that is another.
-_MANAGER, _CONVERSATIONS = "manager", "opencode.conversations"
+_MANAGED, _CONVERSATIONS = "managed", "opencode.conversations"
 _PLACES = {
     "Refusal": "errors",
     "OpenCodeError": "errors",
@@ -73,21 +73,21 @@ _PLACES = {
     "LedgerError": "errors",
     "Chunk": "opencode.listening",
     "Completion": _CONVERSATIONS,
-    "IllegalStatusChange": _MANAGER,
+    "IllegalStatusChange": _MANAGED,
     "LibrarySettings": "config",
     "LinearContext": "core.context",
-    "ManagedSession": _MANAGER,
-    "MessageMetadata": _MANAGER,
+    "ManagedSession": _MANAGED,
+    "MessageMetadata": _MANAGED,
     "OpenCodeClient": _CONVERSATIONS,
     "OpenCodeSession": _CONVERSATIONS,
     "Reply": _CONVERSATIONS,
-    "SessionManager": _MANAGER,
-    "SessionMessage": _MANAGER,
-    "SessionOptions": _MANAGER,
+    "SessionManager": "manager",
+    "SessionMessage": _MANAGED,
+    "SessionOptions": _MANAGED,
     "SessionState": _CONVERSATIONS,
     "Stats": "ledger.read",
     "Trouble": "core.trouble",
-    "UnknownSession": _MANAGER,
+    "UnknownSession": _MANAGED,
     "fallback": "core.wording.trouble",
     "load_library_settings": "config:load_library",
     "read_context": "linear.comment_context",

@@ -106,14 +106,16 @@ def found_or_skipped(find: Callable[[], Path]) -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--deep", action="store_true", help="also run the tests that work with OpenCode at length")
+    parser.addoption(
+        "--deep", action="store_true", help="also run the tests that take long: those that kill, restart or wait"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     deep = config.getoption("--deep") or os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1"
     for item in items:
         if not deep and item.get_closest_marker("deep") is not None:
-            item.add_marker(pytest.mark.skip(reason="works with OpenCode at length: ./dev test --deep"))
+            item.add_marker(pytest.mark.skip(reason="takes long: ./dev test --deep"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,6 +7,7 @@ phase becomes an arrow. `python -m tests.core.diagram` writes the result into th
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 from dragoman.core.events import Event
@@ -60,6 +61,7 @@ RULES = Rules(routing=Routing(places=(Place(name="acme/shop"), Place(name="acme/
 Arrow = tuple[str, str]
 
 
+@cache
 def arrows() -> dict[Arrow, set[str]]:
     """Every change of phase that the machine makes, and the events that make it."""
     found: dict[Arrow, set[str]] = defaultdict(set)

@@ -95,6 +95,7 @@ async def test_attached_files_reach_the_model_and_missing_ones_are_told(service:
     assert linear.access_token not in told
 
 
+@pytest.mark.deep
 async def test_a_permission_is_asked_and_the_answer_counts(service: LiveService) -> None:
     service.linear.model.tell("touch", [bash("touch allowed.txt", "Make a file")], [Say(text="It said: {result}")])
     allowed, refused = service.ask("[story=touch] one"), service.ask("[story=touch] two")
@@ -149,6 +150,7 @@ async def test_a_provider_that_refuses_is_told_in_words(service: LiveService) ->
     assert "Incorrect API key" in final.body
 
 
+@pytest.mark.deep
 async def test_a_provider_that_is_busy_is_tried_again(service: LiveService) -> None:
     service.linear.model.tell(
         "busy", [Fail(status=429, message="Rate limit reached.", retry_after_s=0.2, times=2), Say(text="It works.")]
@@ -158,6 +160,7 @@ async def test_a_provider_that_is_busy_is_tried_again(service: LiveService) -> N
     assert len([row for row in service.rows(session, "thought") if "trouble" in row.body]) == 1
 
 
+@pytest.mark.deep
 async def test_a_sub_agent_is_one_action_with_its_report(service: LiveService) -> None:
     session = service.ask("[story=subagent] look around")
     final = await service.ends(session)
@@ -167,6 +170,7 @@ async def test_a_sub_agent_is_one_action_with_its_report(service: LiveService) -
     assert "Look around" in actions[0].content["parameter"]
 
 
+@pytest.mark.deep
 async def test_several_sessions_of_one_issue_work_side_by_side(service: LiveService) -> None:
     service.linear.model.tell("note", [bash("echo noted > note.txt; pwd", "Write")], [Say(text="{result}")])
     issue = service.linear.people.create_issue("Many at once")

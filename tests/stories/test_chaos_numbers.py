@@ -24,6 +24,7 @@ def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "KEPT_S", 0.0)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_after_crashes_at_random_moments_the_metrics_are_the_sums_of_the_ledger(
     make_stage: MakeStage, seed: int

@@ -11,6 +11,7 @@ from dragoman.ids import SessionId, activity_id
 from dragoman.sim.faults import Fault
 from dragoman.sim.hooks import Mischief
 from dragoman.sim.script import Ask, Say, Think, Use
+from tests.marks import deep
 from tests.stories.agent_script import Guarded
 from tests.stories.comment_stage import CommentStage
 from tests.stories.world import Stage
@@ -290,6 +291,7 @@ async def test_with_agent_sessions_comments_are_left_alone(tmp_path: Path, upstr
         assert [one.body for one in stage.world.comments.values() if one.author == stage.world.agent.id] == ["Fixed."]
 
 
+@pytest.mark.deep
 async def test_linear_away_costs_no_answer_and_doubles_none(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", COLOUR, LONG, Say(text="Fixed."))
@@ -313,7 +315,8 @@ async def test_linear_away_costs_no_answer_and_doubles_none(make_stage: MakeStag
 
 
 @pytest.mark.parametrize(
-    "fault,operation", [(kind, operation) for kind in ("hang", "hang_after") for operation in ("Create", "Update")]
+    "fault,operation",
+    [deep("hang", "Create"), deep("hang", "Update"), deep("hang_after", "Update"), ("hang_after", "Create")],
 )
 async def test_a_crash_leaves_one_progress_and_one_answer(make_stage: MakeStage, fault: str, operation: str) -> None:
     async with make_stage(apart=True) as stage:

@@ -6,6 +6,7 @@ import pytest
 
 from dragoman.sim.faults import Fault
 from dragoman.sim.script import Ask, Pause, Say, Use
+from tests.marks import deep
 from tests.stories.conftest import MakeStage
 
 WAIT = Use(tool="bash", args={"command": "wait tool"})
@@ -114,7 +115,7 @@ async def test_an_answer_given_just_before_opencode_died_is_told_again(make_stag
         assert "Two" in stage.prompts(session)[-1]
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [deep(False), True])
 async def test_a_crash_while_a_message_steers_gives_it_to_the_agent_once(make_stage: MakeStage, after: bool) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("please", WAIT, Say(text="One."))
@@ -133,6 +134,7 @@ async def test_a_crash_while_a_message_steers_gives_it_to_the_agent_once(make_st
         assert not stage.agent.runs_twice()
 
 
+@pytest.mark.deep
 async def test_a_queued_message_survives_a_crash(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("please", WAIT, Say(text="One."))

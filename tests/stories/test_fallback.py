@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.sim.script import Drop, Fail, Say
+from tests.marks import deep
 from tests.stories.conftest import MakeStage
 from tests.stories.world import CANARY, Stage
 
@@ -59,9 +60,9 @@ async def test_t32_a_session_that_can_be_made_after_all_is_answered_by_the_agent
 @pytest.mark.parametrize(
     "status, first",
     [
-        (500, "🔧 OpenCode has not answered (it has an internal error)"),
+        deep(500, "🔧 OpenCode has not answered (it has an internal error)"),
         (429, "⏱️ OpenCode has not answered (it limits our rate)"),
-        (504, "⏰ OpenCode has not answered (requests time out)"),
+        deep(504, "⏰ OpenCode has not answered (requests time out)"),
     ],
 )
 async def test_opencode_that_keeps_failing_is_named_by_its_cause(

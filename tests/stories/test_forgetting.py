@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dragoman.ledger import audit
 from dragoman.sim.script import Say, Use
 from tests.projection.valkey import Valkey
@@ -116,6 +118,7 @@ async def test_a_simple_answer_is_forgotten_with_its_thread(make_stage: MakeStag
         assert stage.agent.threads == {}
 
 
+@pytest.mark.deep
 async def test_a_turn_under_way_is_not_forgotten_unless_it_may_be_stopped(make_stage: MakeStage) -> None:
     async with talked(make_stage, stay=True) as (stage, issue, session):
         code, said = await forget(stage, issue)
@@ -130,6 +133,7 @@ async def test_a_turn_under_way_is_not_forgotten_unless_it_may_be_stopped(make_s
         assert found_in(stage) == []
 
 
+@pytest.mark.deep
 async def test_forgetting_goes_on_after_a_crash(make_stage: MakeStage) -> None:
     async with talked(make_stage, apart=True) as (stage, issue, _):
         held = stage.agent.hold("delete", after=True)
@@ -143,6 +147,7 @@ async def test_forgetting_goes_on_after_a_crash(make_stage: MakeStage) -> None:
         assert found_in(stage) == []
 
 
+@pytest.mark.deep
 async def test_an_agent_that_locked_its_folders_is_forgotten_with_them(make_stage: MakeStage) -> None:
     async with talked(make_stage) as (stage, issue, _):
         [workspace] = (stage.folder / "data" / "workspaces").glob("*/*")
@@ -162,6 +167,7 @@ async def test_a_command_line_that_may_change_nothing_forgets_nothing(make_stage
         assert found_in(stage) != []
 
 
+@pytest.mark.deep
 async def test_a_forgotten_issue_leaves_the_copy_in_redis_too(
     make_stage: MakeStage, valkey_server: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dragoman.core.prompts import SUMMARISE
 from dragoman.sim.script import Fail, Pause, Say
 from tests.stories.conftest import MakeStage
@@ -45,6 +47,7 @@ async def test_an_agent_that_gives_no_summary_does_not_keep_people_from_their_an
         assert "please fix it" in told, "then it starts from what was said"
 
 
+@pytest.mark.deep
 async def test_a_restart_during_the_summary_asks_for_it_once(make_stage: MakeStage) -> None:
     async with make_stage(settings=SHORT) as stage:
         stage.agent.plays(ASKED, (Pause(until="thought"), Say(text="All is well.")))

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from dragoman.ids import SessionId
@@ -88,6 +89,7 @@ async def test_what_cannot_be_saved_stays(make_stage: MakeStage) -> None:
         assert details.summary.status == "completed"
 
 
+@pytest.mark.deep
 async def test_a_workspace_that_nobody_used_for_long_is_saved_and_removed(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         assert stage.service is not None

@@ -135,6 +135,7 @@ async def test_the_numbers_of_a_run_are_those_of_ledger_and_linear_after_a_resta
         assert again["dragoman_turn_seconds_count",] == 0
 
 
+@pytest.mark.deep
 async def test_a_crash_makes_no_number_wrong(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("please", WAITS, Say(text="Done."))

@@ -98,6 +98,7 @@ async def test_a_run_that_was_cut_while_it_asked_goes_on_and_people_are_told(
         assert await stage.final(session) == ("response", "Without an answer.")
 
 
+@pytest.mark.deep
 async def test_an_agent_that_dies_again_and_again_is_given_up(make_stage: MakeStage) -> None:
     async with make_stage(session={"resumes": 1}) as stage:
         stage.agent.plays("", (Say(text="I think"), Pause(until="word")))
@@ -111,6 +112,7 @@ async def test_an_agent_that_dies_again_and_again_is_given_up(make_stage: MakeSt
         assert "interrupted 2 times" in text
 
 
+@pytest.mark.deep
 async def test_opencode_away_during_a_run_is_said_and_the_run_goes_on_afterwards(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("", WAIT, Say(text="Fixed."))

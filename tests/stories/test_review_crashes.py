@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from dragoman.sim.script import Say
+from tests.marks import deep
 from tests.stories.conftest import MakeStage
 from tests.stories.reviewing import BY_HOOK, FIXING, HOOKED, Pull, fixes, plan_fix
 from tests.stories.test_shipping import at_work, commits, writes
@@ -49,6 +50,7 @@ async def nothing_to_look_at(stage: Stage) -> bool:
         return int(looks.fetchone()[0]) == 0
 
 
+@pytest.mark.deep
 async def test_what_was_answered_with_200_is_looked_at_after_a_crash(make_stage: MakeStage) -> None:
     async with make_stage(forge=True, apart=True, settings=HOOKED, session=BY_HOOK) as stage:
         pull = await reviewed(stage)
@@ -64,6 +66,7 @@ async def test_what_was_answered_with_200_is_looked_at_after_a_crash(make_stage:
         await ends_once(pull)
 
 
+@pytest.mark.deep
 async def test_a_crash_while_the_agent_works_on_a_review(make_stage: MakeStage) -> None:
     async with make_stage(forge=True, apart=True, settings=HOOKED, session=BY_HOOK) as stage:
         pull = await reviewed(stage)
@@ -78,7 +81,7 @@ async def test_a_crash_while_the_agent_works_on_a_review(make_stage: MakeStage) 
         await ends_once(pull)
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [deep(False), True])
 async def test_a_crash_between_the_replies(make_stage: MakeStage, after: bool) -> None:
     async with make_stage(forge=True, apart=True, settings=HOOKED, session=BY_HOOK) as stage:
         pull = await reviewed(stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import Result
 from msgspec.structs import replace
 
@@ -146,6 +147,7 @@ async def test_stop_and_withdrawal_while_people_choose(make_stage: MakeStage, up
         assert stage.prompts(stopped) == stage.prompts(withdrawn) == []
 
 
+@pytest.mark.deep
 async def test_a_service_that_is_killed_while_people_choose_goes_on_with_their_answer(
     make_stage: MakeStage, upstream: Path
 ) -> None:

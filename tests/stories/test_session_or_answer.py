@@ -166,6 +166,7 @@ async def test_without_sessions_everything_is_answered_simply_delegations_too(ma
         assert folders(stage) == []
 
 
+@pytest.mark.deep
 async def test_a_killed_service_still_throws_the_checkout_away(make_stage: MakeStage, tmp_path: Path) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("parser", Use(tool="read", args={"filePath": "wait look"}), Say(text="It drops a line."))

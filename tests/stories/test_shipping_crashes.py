@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.marks import deep
 from tests.stories.conftest import MakeStage
 from tests.stories.test_shipping import at_work, git, writes
 
@@ -11,11 +12,11 @@ from tests.stories.test_shipping import at_work, git, writes
 @pytest.mark.parametrize(
     "label, after",
     [
-        ("refs", False),  # committed and saved, nothing pushed
-        ("push", False),  # the push is on its way
+        deep("refs", False),  # committed and saved, nothing pushed
+        deep("push", False),  # the push is on its way
         ("push", True),  # pushed, and the answer was never heard
-        ("pulls.find", False),  # pushed, no pull request
-        ("pulls.open", False),  # asked for
+        deep("pulls.find", False),  # pushed, no pull request
+        deep("pulls.open", False),  # asked for
         ("pulls.open", True),  # opened, and the answer was never heard
     ],
 )

@@ -73,6 +73,7 @@ async def played(stage: Stage) -> str:
     return session
 
 
+@pytest.mark.deep
 async def test_a_turn_is_one_trace_over_otlp_also_when_the_service_was_killed_in_it(
     make_stage: MakeStage, collector: Collector
 ) -> None:

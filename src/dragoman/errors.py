@@ -96,7 +96,7 @@ class GitError(Theirs):
 
 
 ForgeRefusal = Literal[
-    "protected", "conflict", "right", "credentials", "missing", "content", "limited", "away", "nothing", "other"
+    "protected", "conflict", "right", "credentials", "missing", "content", "limited", "away", "nothing", "base", "other"
 ]
 
 
@@ -112,6 +112,7 @@ class ForgeError(Theirs):
           limited      too many requests
           away         it did not answer, or failed itself
           nothing      there is nothing between the branch and its base
+          base         the branch that a pull request is for is not there
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from dragoman.core.events import Event
-from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, WorkFound
+from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
 from dragoman.core.events.linear import (
     IssueRead,
@@ -125,6 +125,7 @@ def representatives(session: Session, now: float) -> list[Event]:
         ShipFailed(run=run, reason="no"),
         ShipDue(run=run),
         Delivered(pull_request=PULL_REQUEST),
+        Undelivered(reason="no"),
         ReviewReceived(pull_request=PULL_REQUEST, findings=(Finding(key="review:1", kind="review", author="rita"),)),
         PullRequestClosed(pull_request=PULL_REQUEST, merged=True),
         TodosChanged(run=run, todos=(Todo(content="Fix", status="pending"),)),

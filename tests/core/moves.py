@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dragoman.core.events import Event
-from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, WorkFound
+from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
 from dragoman.core.events.linear import (
     Blocker,
@@ -210,6 +210,7 @@ delivery = st.one_of(
     st.builds(Shipped, run=runs, receipt=receipts),
     st.builds(ShipFailed, run=runs, reason=st.just("It could not be read.")),
     st.builds(Delivered, pull_request=st.sampled_from(["", "https://example.org/pull/1"])),
+    st.builds(Undelivered, reason=st.just("It is refused now.")),
 )
 findings = st.builds(
     Finding,

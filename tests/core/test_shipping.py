@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+from dragoman.core import wording
 from dragoman.core.activities import Response
-from dragoman.core.effects import InspectWork, LinkWork, NudgeAgent, ShipLater, ShipWork, StartRun, SteerRun
-from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, WorkFound
+from dragoman.core.effects import (
+    InspectWork,
+    LinkWork,
+    NudgeAgent,
+    ShipLater,
+    ShipWork,
+    StartRun,
+    SteerRun,
+    when_parked,
+)
+from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, Undelivered, WorkFound
+from dragoman.core.events.linear import Withdrawn
 from dragoman.core.events.opencode import Answered, Broke, Outcome, Tool, Usage
 from dragoman.core.events.runs import RunFailed
 from dragoman.core.session import Resting, Shipping, Stopping, Working
-from tests.core.histories import Story, answer
+from tests.builders import a_run
+from tests.core.histories import Story, answer, bodies
 
 EDIT = Tool(name="edit", input='{"filePath":"a.py"}', output="ok")
 READ = Tool(name="read", input='{"filePath":"a.py"}', output="ok")
@@ -120,6 +132,18 @@ def test_the_answer_does_not_wait_longer_than_it_may() -> None:
     assert len(story.all(ShipLater)) == 1
 
 
+@pytest.mark.parametrize("trouble, looks", [("⚠️ No.", 2), ("", 1)])
+def test_what_was_not_delivered_is_looked_at_again_though_the_agent_only_speaks(trouble: str, looks: int) -> None:
+    story = worked()
+    story.settles()
+    story.hear(WorkFound(run=story.run, changed=True))
+    story.hear(Shipped(run=story.run, receipt=Receipt(repository="a", branch="b", base="main", trouble=trouble)))
+    story.writes("try again")
+    story.starts()
+    story.settles(Answered(text="I have nothing to add."))
+    assert len(story.all(InspectWork)) == looks
+
+
 def test_what_cannot_be_read_is_told_under_the_answer() -> None:
     story = worked()
     story.settles()
@@ -143,14 +167,37 @@ def test_what_is_delivered_after_its_turn_is_linked_without_a_word() -> None:
     story = worked()
     story.settles()
     story.hear(WorkFound(run=story.run, changed=True))
-    late = Receipt(repository="a", branch="b", base="main", trouble="**Not pushed.** It is down.", later=True)
+    late = Receipt(
+        repository="a", branch="b", base="main", trouble="**Not pushed.** It is down.", later=True, later_s=9.0
+    )
     said = answer(story.hear(Shipped(run=story.run, receipt=late)))
     assert "⚠️ **Not pushed.** It is down." in said
-    assert len(story.all(ShipLater)) == 1
+    assert [later.after_s for later in story.all(ShipLater)] == [9.0]
     shown = len(story.shown)
     story.hear(Delivered(pull_request=URL))
     assert [effect.url for effect in story.all(LinkWork)] == [URL]
     assert len(story.shown) == shown
+
+
+def test_what_is_refused_after_its_turn_is_told_once_in_a_final_of_its_own() -> None:
+    story = worked()
+    story.settles()
+    story.hear(WorkFound(run=story.run, changed=True))
+    story.hear(Shipped(run=story.run, receipt=Receipt(repository="a", branch="b", base="main", later=True)))
+    finals = len(story.finals)
+    assert bodies(story.hear(Undelivered(reason="⚠️ Refused."))) == ["⚠️ Refused."]
+    assert len(story.finals) == finals + 1
+    story.writes("more")
+    story.starts()
+    assert bodies(story.hear(Undelivered(reason="⚠️ Refused."))) == ["⚠️ Refused."]  # a thought: the turn goes on
+    assert len(story.finals) == finals + 1
+    story.hear(Withdrawn(reason="issue_completed"))
+    story.aborts()
+    assert story.hear(Undelivered(reason="⚠️ Refused.")) == ()  # nobody waits for it any more
+
+
+def test_an_attempt_that_can_never_succeed_is_told() -> None:
+    assert when_parked(ShipLater(run=a_run(), words="")) == Undelivered(reason=wording.shipping.GAVE_UP)
 
 
 def test_a_message_after_the_answer_begins_the_next_turn_though_the_agent_still_commits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dragoman.core.retry import TOO_OLD_S, backoff
+from dragoman.core.retry import TOO_OLD_S, backoff, slow_backoff
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId
 from dragoman.ledger import numbers
@@ -94,6 +94,13 @@ def test_the_first_wait_is_short_and_the_longest_fifteen_seconds() -> None:
     assert backoff(9, 0.0) == 0.5
     assert backoff(1, 3_600.0) == 15.0  # who counts the quota refuses in between without asking
     assert LONGEST_NAP_S <= 15.0
+
+
+def test_a_forge_that_limits_us_is_left_alone_as_long_as_it_asks() -> None:
+    assert [slow_backoff(attempts) for attempts in (1, 2, 11, 500)] == [0.5, 1.0, 512.0, 600.0]
+    assert slow_backoff(1, 2_400.0) == 2_400.0
+    assert slow_backoff(9, 1.0) == 128.0
+    assert slow_backoff(1, 1e9) == 3_600.0
 
 
 async def test_what_is_refused_for_now_is_tried_again_ever_later(

@@ -158,6 +158,24 @@ async def test_a_red_commit_status_is_a_red_check_with_its_address(make_stage: M
         assert len(stage.finals(pull.session)) == 2
 
 
+async def test_a_token_that_may_not_see_check_runs_sees_the_jobs_of_actions(make_stage: MakeStage) -> None:
+    async with hooked(make_stage) as stage:
+        pull = await handed_in(stage)
+        # What a fine-grained personal token gets, which cannot be given the right to read checks.
+        stage.forge.refuse("checks", 403, "Resource not accessible by personal access token")
+        stage.forge.refuse("statuses", 403, "Resource not accessible by personal access token")
+        stage.agent.plays("On your pull request", Say(text="I see."))
+        pull.people.check(pull.shop, pull.number, "lint", "success")
+        pull.people.check(pull.shop, pull.number, "unit", "failure", "E  assert 1 == 2")
+        await pull.people.deliver()
+        assert (await round_of(pull))[1].startswith("I see.")
+        prompt = stage.prompts(pull.session)[1]
+        assert "1. The check 'unit' is red" in prompt
+        assert "E  assert 1 == 2" in prompt
+        assert "lint" not in prompt
+        assert stage.forge.requests.count("checks") == 1  # what is hidden is not asked for at each look
+
+
 async def test_a_conflict_with_the_base_is_merged_by_the_agent(make_stage: MakeStage, tmp_path: Path) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from dragoman.sim.script import Say
+from dragoman.sim.script import Say, Use
+from tests.repositories.test_github import a_key
+from tests.stories.checks import files_with
 from tests.stories.conftest import MakeStage
 from tests.stories.test_shipping import WORK, at_work, commits, git, writes
 from tests.stories.world import GITHUB_TOKEN, Stage
@@ -115,14 +120,119 @@ async def test_a_forge_that_is_down_does_not_hold_up_the_answer_and_gets_the_wor
         assert len(stage.finals(session)) == 1
 
 
-async def test_a_rate_limit_is_waited_for_behind_the_answer(make_stage: MakeStage) -> None:
+@pytest.mark.parametrize(
+    "said, headers, wait_s",
+    [
+        ("API rate limit exceeded for user ID 1.", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "RESET"}, 1.0),
+        ("You have exceeded a secondary rate limit.", {"retry-after": "3"}, 3.0),
+    ],
+)
+async def test_a_rate_limit_is_waited_for_behind_the_answer(
+    make_stage: MakeStage, said: str, headers: dict[str, str], wait_s: float
+) -> None:
     async with make_stage(forge=True) as stage:
-        headers = {"retry-after": "3", "x-ratelimit-remaining": "0"}
-        stage.forge.refuse("pulls.open", 403, "You have exceeded a secondary rate limit.", headers=headers, times=1)
+        headers = {name: value.replace("RESET", str(int(time.time()) + 3)) for name, value in headers.items()}
+        stage.forge.refuse("pulls.open", 403, said, headers=headers, times=1)
         session, body = await finished(stage)
-        assert "GitHub cannot be reached at the moment. I keep trying" in body
+        assert "GitHub takes no more requests from me for a while. I keep trying" in body
         await stage.until(lambda: stage.forge.repositories["acme/shop"].pulls, "the pull request", 60.0)
         await stage.until(lambda: len(stage.links(session)) == 1, "its link")
+        first, again = [at for label, at in asked(stage) if label == "pulls.open"]
+        assert again - first >= wait_s
+
+
+def asked(stage: Stage) -> list[tuple[str, float]]:
+    """What the forge was asked, and when."""
+    return list(zip(stage.forge.requests, stage.forge.asked_at, strict=True))
+
+
+async def test_what_is_tried_again_and_then_refused_is_told(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        session = await at_work(stage)
+        stage.forge.refuse("refs", 503, "Service Unavailable")
+        writes(stage.workspace(session))
+        commits(stage.workspace(session))
+        stage.agent.release("work")
+        assert "I keep trying" in (await stage.final(session))[1]
+        stage.forge.tokens[GITHUB_TOKEN] = "read"
+        stage.forge.allow("refs")
+        kind, body = await stage.final(session, 2)
+        assert kind == "response"
+        assert body.startswith("⚠️ I kept trying to hand in the work, and now it is refused. **Not pushed.** My token")
+        assert KEPT in body
+        stage.forge.tokens[GITHUB_TOKEN] = "write"
+        stage.agent.plays("try again", Say(text="Again."))
+        stage.people.follow_up(session, "try again")
+        assert "**Pull request:**" in (await stage.final(session, 3))[1]
+
+
+async def test_a_base_branch_that_is_gone_is_named(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        shop = stage.forge.repositories["acme/shop"]
+        tip = shop.tip("main")
+        held = stage.forge.hold("pulls.open")
+        session = await at_work(stage)
+        writes(stage.workspace(session))
+        commits(stage.workspace(session))
+        stage.agent.release("work")
+        await stage.until(held.reached.is_set, "the pull request")
+        shop.git("update-ref", "-d", "refs/heads/main")
+        held.release()
+        _, body = await stage.final(session)
+        assert "the branch that it is for, `main`, is not on acme/shop any more" in body
+        shop.git("update-ref", "refs/heads/main", str(tip))
+        stage.agent.plays("try again", Say(text="Again."))
+        stage.people.follow_up(session, "try again")
+        assert "**Pull request:**" in (await stage.final(session, 2))[1]
+
+
+async def test_a_closed_pull_request_is_followed_by_another_of_the_same_branch(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        session, _ = await finished(stage)
+        shop = stage.forge.repositories["acme/shop"]
+        shop.pulls[0]["state"] = "closed"
+        stage.agent.plays("and more", Use(tool="bash", args={"command": "wait more"}), Say(text="More."))
+        stage.people.follow_up(session, "and more")
+        await stage.until_shown(session, "action", "wait more")
+        writes(stage.workspace(session), "more.py")
+        commits(stage.workspace(session), "Add more")
+        stage.agent.release("more")
+        _, body = await stage.final(session, 2)
+        assert [pull["state"] for pull in shop.pulls] == ["closed", "open"]
+        assert f"**Pull request:** {shop.pulls[1]['html_url']}" in body
+        assert shop.pulls[0]["head"]["ref"] == shop.pulls[1]["head"]["ref"]
+
+
+async def test_commits_of_others_on_our_branch_after_our_push_are_not_overwritten(make_stage: MakeStage) -> None:
+    async with make_stage(forge=True) as stage:
+        session, _ = await finished(stage)
+        shop = stage.forge.repositories["acme/shop"]
+        branch = shop.pulls[0]["head"]["ref"]
+        theirs = shop.git("commit-tree", f"{branch}^{{tree}}", "-p", branch, "-m", "Bob's own")
+        shop.git("update-ref", f"refs/heads/{branch}", theirs)
+        stage.agent.plays("and more", Use(tool="bash", args={"command": "wait more"}), Say(text="More."))
+        stage.people.follow_up(session, "and more")
+        await stage.until_shown(session, "action", "wait more")
+        writes(stage.workspace(session), "more.py")
+        commits(stage.workspace(session), "Add more")
+        stage.agent.release("more")
+        _, body = await stage.final(session, 2)
+        assert f"Somebody else has pushed to `{branch}`" in body
+        assert KEPT in body
+        assert shop.tip(branch) == theirs
+
+
+async def test_an_app_pushes_and_opens_with_tokens_of_its_installation(make_stage: MakeStage, tmp_path: Path) -> None:
+    app = {"GITHUB_TOKEN": "", "GITHUB_APP_ID": "42", "GITHUB_APP_PRIVATE_KEY_FILE": str(a_key(tmp_path))}
+    async with make_stage(forge=True, settings=app) as stage:
+        stage.forge.apps["42"] = "write"
+        stage.forge.granted_until = "2020-01-01T00:00:00Z"  # each is at its end, so another is fetched
+        _, body = await finished(stage)
+        assert "**Pull request:**" in body
+        assert GITHUB_TOKEN not in "".join(stage.forge.seen)
+        granted = [token for token in stage.forge.tokens if token.startswith("ghs_")]
+        assert len(granted) > 1
+        assert [file for token in granted for file in files_with(stage.folder / "data", token)] == []
 
 
 async def test_an_answer_that_was_lost_does_not_make_a_second_pull_request(make_stage: MakeStage) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 from dragoman.core import wording
 from dragoman.core.activities import Activity
 from dragoman.core.events import RunEvent
-from dragoman.core.events.desk import ShipFailed
+from dragoman.core.events.desk import ShipFailed, Undelivered
 from dragoman.core.events.linear import Issue, IssueRead, Prompt, RepositoriesSuggested
 from dragoman.core.events.opencode import Todo
 from dragoman.core.events.runs import RunAborted, RunFailed
@@ -190,10 +190,12 @@ class ShipLater(Record):
     """Push and open the pull request after all, when that failed for a reason that passes; answered by Delivered.
 
     In no lane: a later turn, which delivers the same branch, must not wait for it. `run` is the one that ended so.
+    after_s  seconds until the first attempt: what the forge asked for
     """
 
     run: RunId
     words: str
+    after_s: float = 0.0
 
 
 class SaveWork(Record):
@@ -283,7 +285,7 @@ def host_bound(effect: Effect) -> bool:
     return lane_of(effect) not in {"linear", "issue"} and not isinstance(effect, Remind)
 
 
-def when_parked(effect: Effect) -> RunEvent | None:
+def when_parked(effect: Effect) -> RunEvent | Undelivered | None:
     """What the machine must hear when an effect can never be done: else a turn would wait for ever."""
     match effect:
         case StartRun(run=run) | SteerRun(run=run) | NudgeAgent(run=run) | ResumeRun(run=run):
@@ -300,18 +302,11 @@ def when_parked(effect: Effect) -> RunEvent | None:
             return RunAborted(run=run, verified=False, detail=wording.trouble.ABORT_BROKE)
         case Remind(event=event):
             return event
+        case ShipLater():
+            return Undelivered(reason=wording.shipping.GAVE_UP)
         case Post(run=run) if run is not None:
             return RunFailed(run=run, reason=wording.trouble.UNASKABLE)
-        case (
-            Post()
-            | ShowPlan()
-            | LabelIssue()
-            | BeginIssue()
-            | DisposeInstance()
-            | ShipLater()
-            | LinkWork()
-            | ReplyToReview()
-        ):
+        case Post() | ShowPlan() | LabelIssue() | BeginIssue() | DisposeInstance() | LinkWork() | ReplyToReview():
             return None
         case SaveWork() | ClearWorkspace():
             return None

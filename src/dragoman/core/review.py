@@ -20,20 +20,18 @@ from dragoman.core.draft import Draft
 from dragoman.core.events.forge import ForgeEvent, PullRequestClosed, ReviewReceived
 from dragoman.core.events.linear import Prompt
 from dragoman.core.findings import Finding
-from dragoman.core.session import Closed, Live, Resting, Review, Session, Stopping
+from dragoman.core.session import LEFT_ALONE, Closed, Live, Resting, Review, Session, Stopping
 from dragoman.core.taking_up import is_undecided
 from dragoman.core.turns import begin_turn, refuse
 
 KNOWN_MOST = 500  # keys that are remembered
 WAITING_MOST = 50  # findings of one prompt; of more the newest
-# Over, and a review does not change that. What merely was left alone goes on.
-_WAKES = frozenset({"timeout", "answered"})
 
 
 def watched(session: Session) -> str:
     """The pull request that is looked after; empty when there is none, or nobody wants its news any more."""
     phase, review = session.phase, session.review
-    if review is None or review.ended or (isinstance(phase, Closed) and phase.reason not in _WAKES):
+    if review is None or review.ended or (isinstance(phase, Closed) and phase.reason not in LEFT_ALONE):
         return ""
     return session.pull_request
 
@@ -109,7 +107,7 @@ def end_review(draft: Draft, review: Review, *, quietly: bool) -> None:
     """
     draft.change(review=None)
     phase = draft.session.phase
-    if isinstance(phase, Closed) and phase.reason not in _WAKES:
+    if isinstance(phase, Closed) and phase.reason not in LEFT_ALONE:
         return
     if not quietly:
         refuse(draft, wording.review.closed(merged=review.ended == "merged", by=review.ended_by))

@@ -279,7 +279,7 @@ def on_settled(draft: Draft, outcome: Outcome) -> None:
         deliver(draft, with_usage_of(kept, outcome))
         return
     match outcome:
-        case Answered() if draft.turn.worked and has_work(draft):
+        case Answered() if (draft.turn.worked or draft.session.undelivered) and has_work(draft):
             look_at_work(draft, outcome)
         case Answered(text=text):
             settle(draft, closing(draft, text.strip()), "answered", outcome)

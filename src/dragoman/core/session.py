@@ -219,6 +219,9 @@ class Closed(Record):
     reason: str
 
 
+# Over for now only: what comes by itself goes on with it.
+LEFT_ALONE = frozenset({"timeout", "answered"})
+
 Phase = Resting | Starting | Choosing | Working | Shipping | Stopping | Closed
 Live = Starting | Choosing | Working | Shipping | Stopping
 
@@ -244,6 +247,7 @@ class Session(Record):
     chosen      the repository that people chose; later sessions of the issue go there, too
     pull_request  URL of the one that holds its work; empty before there is one
     review      what happens there; None before there is one, and when it is closed
+    undelivered  work could not be handed in: the next turn tries again, whether its agent does anything or not
     """
 
     id: SessionId
@@ -276,6 +280,7 @@ class Session(Record):
     chosen: str = ""
     pull_request: str = ""
     review: Review | None = None
+    undelivered: bool = False
 
 
 class Message(Record):

@@ -24,8 +24,8 @@ from dragoman.core.events.desk import ShipFailed, Shipped, WorkFound
 from dragoman.core.events.opencode import Answered, Outcome, Usage
 from dragoman.core.events.timers import HeartbeatDue, ShipDue
 from dragoman.core.limits import NEARLY
-from dragoman.core.session import Review, Shipping, Working
-from dragoman.core.turns import on_heartbeat, settle
+from dragoman.core.session import LEFT_ALONE, Closed, Live, Review, Shipping, Stopping, Working
+from dragoman.core.turns import on_heartbeat, refuse, settle
 from dragoman.ids import message_id, part_id
 
 
@@ -56,6 +56,7 @@ def on_shipping(draft: Draft, phase: Shipping, event: RunEvent) -> None:
         case WorkFound() if phase.found:
             pass
         case WorkFound(changed=False):
+            draft.change(undelivered=False)
             finish(draft, phase, "")
         case WorkFound(left=left) if left and phase.turn.kept is None:
             nudge(draft, phase, left)
@@ -65,17 +66,20 @@ def on_shipping(draft: Draft, phase: Shipping, event: RunEvent) -> None:
         case Shipped(receipt=shipped):
             if shipped.pull_request:
                 link_work(draft, shipped.pull_request)
+            draft.change(undelivered=bool(shipped.trouble))
             if shipped.later:
-                draft.do(ShipLater(run=event.run, words=answer.text))
+                draft.do(ShipLater(run=event.run, words=answer.text, after_s=shipped.later_s))
             draft.turn_with(
                 commits=shipped.commits if shipped.pushed else (), unpushed=bool(shipped.commits) and not shipped.pushed
             )
             used_s = draft.now - phase.turn.begun_at if phase.turn.begun_at else 0.0
             finish(draft, phase, receipt.told(shipped, phase.turn, answer, used_s))
         case ShipFailed(reason=reason):
+            draft.change(undelivered=True)
             finish(draft, phase, reason)
         case ShipDue():
             if draft.now - phase.since >= draft.rules.ship_s * NEARLY:
+                draft.change(undelivered=True)
                 draft.do(ShipLater(run=event.run, words=answer.text))
                 finish(draft, phase, wording.shipping.SHIPPING_OVERDUE)
         case HeartbeatDue():
@@ -110,6 +114,17 @@ def link_work(draft: Draft, url: str) -> None:
         draft.change(pull_request=url, review=Review())
     if not known:
         draft.do(LinkWork(url=url, issue=draft.session.issue, review=draft.rules.in_review))
+
+
+def tell_undelivered(draft: Draft, reason: str) -> None:
+    """People were promised that it comes later; they hear that it does not, unless they have ended the work."""
+    phase = draft.session.phase
+    if isinstance(phase, Closed) and phase.reason not in LEFT_ALONE:
+        return
+    if not isinstance(phase, Live):
+        refuse(draft, reason)
+    elif not isinstance(phase, Stopping):
+        draft.tell(reason)
 
 
 def with_usage_of(kept: Answered, outcome: Outcome) -> Answered:

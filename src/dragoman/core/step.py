@@ -49,7 +49,7 @@ from dragoman.core.by_program import on_library
 from dragoman.core.closing import clear_up, close, keep_time, on_operator
 from dragoman.core.draft import Draft
 from dragoman.core.events import Event
-from dragoman.core.events.desk import Delivered
+from dragoman.core.events.desk import Delivered, Undelivered
 from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
 from dragoman.core.events.linear import Issue, Prompt, Prompted, RequestRefused, SessionOpened, StopRequested, Withdrawn
 from dragoman.core.events.operators import (
@@ -79,7 +79,7 @@ from dragoman.core.session import (
     live_turn,
     profile,
 )
-from dragoman.core.shipping import link_work
+from dragoman.core.shipping import link_work, tell_undelivered
 from dragoman.core.taking_up import wants_session
 from dragoman.core.turns import (
     abort,
@@ -125,7 +125,10 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
         case SessionMade() | ThreadLinked() | ErrorCounted():
             on_library(draft, event)
         case Delivered(pull_request=url):
+            draft.change(undelivered=False)
             link_work(draft, url)
+        case Undelivered(reason=reason):
+            tell_undelivered(draft, reason)
         case ReviewReceived() | PullRequestClosed():
             on_forge(draft, event)
         case _:

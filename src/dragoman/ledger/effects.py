@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from dragoman import logs
 from dragoman.core.activities import is_final, is_fleeting
-from dragoman.core.effects import Effect, Post, Remind, host_bound, lane_of
+from dragoman.core.effects import Effect, Post, Remind, ShipLater, host_bound, lane_of
 from dragoman.core.session import Session
 from dragoman.errors import LedgerError
 from dragoman.ids import HostId, SessionId
@@ -95,7 +95,7 @@ def _row(tx: Tx, session: Session, effect: Effect) -> Sequence[Value]:
         pool,
         type(effect).__name__,
         now,
-        now + effect.after_s if isinstance(effect, Remind) else now,
+        now + effect.after_s if isinstance(effect, Remind | ShipLater) else now,
         now + FLEETING_S if _is_fleeting_post(effect) else None,
         encode(effect),
         session.id,

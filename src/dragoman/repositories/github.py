@@ -244,6 +244,8 @@ def refusal(status: int, headers: Mapping[str, str], reply: bytes) -> ForgeError
         return ForgeError(said, "missing")
     if status == 422 and "no commits between" in said.lower():
         return ForgeError(said, "nothing")
+    if status == 422 and "base invalid" in said:
+        return ForgeError(said, "base")
     return ForgeError(said, "other")
 
 
@@ -252,8 +254,15 @@ def _words(reply: bytes) -> str:
         complaint = msgspec.json.decode(reply, type=_Complaint)
     except msgspec.DecodeError:
         return "no reason given"
-    details = [str(each.get("message") or each) if isinstance(each, dict) else str(each) for each in complaint.errors]
+    details = [_detail(each) for each in complaint.errors]
     return " ".join(" · ".join([complaint.message, *details]).split())[:500]
+
+
+def _detail(error: object) -> str:
+    """One of GitHub's errors: {"field": "base", "code": "invalid"} is "base invalid"."""
+    if not isinstance(error, dict):
+        return str(error)
+    return str(error.get("message") or f"{error.get('field', '')} {error.get('code', '')}".strip() or error)
 
 
 def _is_limit(headers: Mapping[str, str], said: str) -> bool:

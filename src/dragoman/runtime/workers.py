@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from dragoman import logs
 from dragoman.core.effects import when_parked
 from dragoman.core.events import Event
-from dragoman.core.retry import TOO_OLD_S, backoff
-from dragoman.errors import LedgerError, Theirs
+from dragoman.core.retry import TOO_OLD_S, backoff, slow_backoff
+from dragoman.errors import ForgeError, LedgerError, Theirs
 from dragoman.ledger import effects
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.pools import Job, Pool
@@ -232,7 +232,8 @@ class Workers:
             _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(error))
             await self._engine.park(claimed, str(error), _what_now(claimed))
             return
-        wait_s = backoff(claimed.attempts, error.retry_after_s)
+        pause = slow_backoff if isinstance(error, ForgeError) else backoff
+        wait_s = pause(claimed.attempts, error.retry_after_s)
         _log.info(
             "effect.postponed", effect=kind, session=claimed.session, n=claimed.n, wait_s=wait_s, error=str(error)
         )

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import os
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,7 @@ class Forge:
         self.tokens = dict(tokens)
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []  # labels, oldest first
+        self.asked_at: list[float] = []  # when, by the monotonic clock
         self.unchanged = 0  # how often a reply was known already
         self.seen: list[str] = []  # Authorization headers
         self.apps: dict[str, str] = {}  # id → the right of its installation's tokens
@@ -124,17 +126,21 @@ class Forge:
         else:
             await self._rest(scope, path.removeprefix("api").strip("/").split("/"), receive, send)
 
+    def _note(self, label: str) -> None:
+        self.requests.append(label)
+        self.asked_at.append(time.monotonic())
+
     async def _rest(self, scope: Scope, path: list[str], receive: Receive, send: Send) -> None:
         body = await read_body(receive)
         asked: Json = msgspec.json.decode(body) if body else {}
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
         if path[:1] == ["repos"] and path[3:5] == ["actions", "jobs"]:
-            self.requests.append("log")
+            self._note("log")
             place = f"{self.url}{PREFIX}logs/{path[5]}"
             await send_whole(send, 302 if self._right(scope) == "write" else 403, b"", (("location", place),))
             return
         label, answer = self._route(scope["method"], path)
-        self.requests.append(label)
+        self._note(label)
         told = await self.orders.before(label)
         if told is None:
             try:
@@ -160,7 +166,7 @@ class Forge:
 
     async def _log(self, path: list[str], send: Send, scope: Scope) -> None:
         """A log lies elsewhere: the address of one minute, then the text, without our token."""
-        log = self.reviews.log_of(path[-1])
+        log = self.reviews.checks.log_of(path[-1])
         self.reviews.log_headers.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
         body = (log or "").encode()
         await send_whole(send, 200 if log is not None else 404, body, (("content-type", "text/plain"),))
@@ -183,7 +189,7 @@ class Forge:
                 found = self.reviews.route(method, path, self._repository)
                 if found is not None:
                     label, answer = found
-                    return label, lambda right, asked, _: answer(right, asked)
+                    return label, lambda right, asked, query: answer(right, asked or dict(query))
                 return "unknown", lambda *_: (404, Refused(404, "Not Found").body)
 
     def _right(self, scope: Scope) -> str:
@@ -274,7 +280,7 @@ class Forge:
         query = scope["query_string"].decode()
         pushes = "git-receive-pack" in path or "service=git-receive-pack" in query
         label = "push" if path.endswith("/git-receive-pack") else "fetch" if path.endswith("-pack") else "refs"
-        self.requests.append(label)
+        self._note(label)
         told = await self.orders.before(label)
         right = self._right(scope)
         name = path.strip("/").partition(".git")[0]

@@ -1,8 +1,7 @@
 """The part of the pretend GitHub that is about pull requests after they were opened: reviews, checks, merges, webhooks.
 
-Shapes follow docs.github.com: /rest/pulls/reviews, /rest/pulls/comments, /rest/issues/comments, /rest/checks/runs,
-/rest/commits/statuses, /rest/actions/workflow-jobs, /rest/collaborators/collaborators,
-/webhooks/webhook-events-and-payloads. Whether a pull request can be merged is tried with git.
+Shapes follow docs.github.com: /rest/pulls/reviews, /rest/pulls/comments, /rest/issues/comments,
+/rest/collaborators/collaborators, /webhooks/webhook-events-and-payloads. Whether a pull request can be merged is tried with git.
 """
 
 from __future__ import annotations
@@ -11,17 +10,15 @@ import hashlib
 import hmac
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import msgspec
 
+from dragoman.sim.forge_checks import Answer, Checks, Open
 from dragoman.sim.forge_repository import Json, Refused, Repository
 
-Answer = Callable[[str, Json], tuple[int, Any]]  # of the request's right and its body
-Open = Callable[..., Repository]  # owner, repo, right, writes
 FIRST_ID = 1_000
 AT = "2026-11-22T10:00:00Z"
 
@@ -56,6 +53,7 @@ class Reviewing:
     us       the login of the token that writes
     rights   permission by login, or by "login@owner/repo", of GitHub's "admin", "write", "read", "none"; whoever is not named has "none"
     working_out  so many looks at a pull request find that it is not known yet whether it can be merged
+    checks   what programs said of commits
     hooks    webhooks, oldest first; those not sent yet are sent by `deliver`
     """
 
@@ -68,10 +66,8 @@ class Reviewing:
         self.hook_secret = ""
         self.log_headers: list[dict[str, str]] = []  # of requests for logs
         self._talks: dict[tuple[str, int], Talk] = {}
-        self._checks: dict[str, list[Json]] = {}  # by commit
-        self._statuses: dict[str, list[Json]] = {}  # by commit
-        self._logs: dict[int, str] = {}
         self._last = FIRST_ID
+        self.checks = Checks(self._next)
         self._sent = 0
 
     # ── what people and programs do ──────────────────────────────────────
@@ -138,16 +134,7 @@ class Reviewing:
     ) -> Json:
         """A commit status of the newest commit: "error", "failure", "pending" or "success"."""
         head = self._head(repository, number)
-        made: Json = {
-            "id": self._next(),
-            "context": context,
-            "state": state,
-            "description": description or None,
-            "target_url": target_url or None,
-            "updated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        known = self._statuses.setdefault(head, [])
-        known[:] = [one for one in known if one["context"] != context] + [made]
+        made = self.checks.status(head, context, state, description, target_url)
         self._hook(repository, None, "status", "", sha=head, **{name: made[name] for name in ("context", "state")})
         return made
 
@@ -162,20 +149,7 @@ class Reviewing:
         summary: str = "",
     ) -> Json:
         """A check of the newest commit has ended; None: it still runs."""
-        head = self._head(repository, number)
-        made: Json = {
-            "id": self._next(),
-            "name": name,
-            "head_sha": head,
-            "status": "completed" if conclusion else "in_progress",
-            "conclusion": conclusion,
-            "completed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if conclusion else None,
-            "output": {"title": None, "summary": summary or None, "text": None, "annotations_count": 0},
-            "app": {"slug": "github-actions"},
-        }
-        self._logs[made["id"]] = log
-        runs = self._checks.setdefault(head, [])
-        runs[:] = [run for run in runs if run["name"] != name] + [made]
+        made = self.checks.check(self._head(repository, number), name, conclusion, log, summary)
         extra = {"check_run": {**made, "pull_requests": [{"number": number}]}}
         self._hook(repository, None, "check_run", "completed" if conclusion else "created", **extra)
         return made
@@ -236,18 +210,10 @@ class Reviewing:
                     201,
                     self._beside(open_(owner, repo, right, writes=True), int(number), asked),
                 )
-            case ("GET", ["repos", owner, repo, "commits", sha, "check-runs"]):
-                return "checks", lambda right, _: (200, self._runs(open_(owner, repo, right), sha))
-            case ("GET", ["repos", owner, repo, "commits", sha, "status"]):
-                return "statuses", lambda right, _: (200, self._combined(open_(owner, repo, right), sha))
             case ("GET", ["repos", owner, repo, "collaborators", login, "permission"]):
                 return "permission", lambda right, _: (200, self._permission(open_(owner, repo, right).name, login))
             case _:
-                return None
-
-    def log_of(self, job: str) -> str | None:
-        """The log of a job; None when there is none."""
-        return self._logs.get(int(job)) if job.isdigit() else None
+                return self.checks.route(method, path, open_)
 
     def _shown(self, repository: Repository, number: int) -> Json:
         pull = self._pull(repository, number)
@@ -278,18 +244,6 @@ class Reviewing:
 
     def _beside(self, repository: Repository, number: int, asked: Json) -> Json:
         return self.remark(repository, number, self.us, str(asked["body"]))
-
-    def _combined(self, repository: Repository, sha: str) -> Json:
-        commit = repository.git("rev-parse", sha)
-        found = self._statuses.get(commit, [])
-        states = {one["state"] for one in found}
-        red, waits = states & {"error", "failure"}, not states or "pending" in states
-        state = "failure" if red else "pending" if waits else "success"
-        return {"state": state, "statuses": found, "sha": commit, "total_count": len(found)}
-
-    def _runs(self, repository: Repository, sha: str) -> Json:
-        runs = self._checks.get(repository.git("rev-parse", sha), [])
-        return {"total_count": len(runs), "check_runs": runs}
 
     def _permission(self, repository: str, login: str) -> Json:
         right = self.rights.get(f"{login}@{repository}", self.rights.get(login, "none"))

@@ -6,7 +6,7 @@ Events of a run carry its RunId; those of a run that the session has left change
 
 from __future__ import annotations
 
-from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, WorkFound
+from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import ForgeEvent
 from dragoman.core.events.linear import IssueRead, LinearEvent, RepositoriesSuggested
 from dragoman.core.events.opencode import AgentEvent
@@ -47,4 +47,4 @@ RuntimeEvent = (
     | ShipDue
 )
 RunEvent = AgentEvent | RuntimeEvent
-Event = LinearEvent | OperatorEvent | LibraryEvent | ForgeEvent | AgentEvent | RuntimeEvent | Delivered
+Event = LinearEvent | OperatorEvent | LibraryEvent | ForgeEvent | AgentEvent | RuntimeEvent | Delivered | Undelivered

@@ -37,7 +37,7 @@ class Receipt(Record):
     proof         with `verify_red`: whether the new tests fail on the base ("red"), pass there as well ("green"), or
                   whether there are none
     trouble       what kept the work from being delivered and what to do, for people; empty when nothing did
-    later         it is tried again without anybody asking
+    later         it is tried again without anybody asking; `later_s` seconds from now at the earliest
     """
 
     repository: str
@@ -58,12 +58,19 @@ class Receipt(Record):
     proof: Literal["", "red", "green", "no_tests"] = ""
     trouble: str = ""
     later: bool = False
+    later_s: float = 0.0
 
 
 class Delivered(Record):
     """What could not be delivered at the end of its turn has been by now; `pull_request` is its URL, empty without."""
 
     pull_request: str
+
+
+class Undelivered(Record):
+    """What was tried again behind a turn's end is refused for good. `reason` is written for people."""
+
+    reason: str
 
 
 class WorkFound(Record):

@@ -14,6 +14,7 @@ SHIPPING_OVERDUE = (
     "push it and to open the pull request."
 )
 RETRIED = "I keep trying and add the link here as soon as it is through."
+GAVE_UP = f"⚠️ I kept trying to hand in the work, without success. {WORK_KEPT} Write to me to try again."
 
 
 def unreadable(detail: str) -> str:
@@ -32,6 +33,11 @@ def unfinished(what: str, count: int) -> str:
 def uncommittable(detail: str) -> str:
     """git would not commit what was left."""
     return f"Not committed: what the agent had left, because git refused ({one_line(detail, 200)})."
+
+
+def late(reason: str) -> str:
+    """What was tried again is refused now."""
+    return f"⚠️ I kept trying to hand in the work, and now it is refused. {reason}"
 
 
 def push_refused(kind: ForgeRefusal, said: str, repository: str, branch: str, *, later: bool) -> str:
@@ -70,22 +76,29 @@ def _why_no_push(kind: ForgeRefusal, repository: str, branch: str) -> str:
             return (
                 "The remote does not take these files: one is too large, or looks like a secret. Ask me to take it out."
             )
-        case "limited" | "away":
+        case "limited":
+            return "The remote takes no more requests from me for a while."
+        case "away":
             return "The remote cannot be reached at the moment."
         case _:
             return "The remote refused it."
 
 
-def pull_request_refused(kind: ForgeRefusal, said: str, repository: str, branch: str, *, later: bool) -> str:
+def pull_request_refused(kind: ForgeRefusal, said: str, repository: str, branch: str, base: str, *, later: bool) -> str:
     """Why there is no pull request although the branch is pushed, and what to do."""
     if kind == "nothing":
         return f"There is no pull request: `{branch}` holds nothing that its base does not have."
-    head = f"**No pull request.** `{branch}` is pushed, but {_why_no_pull_request(kind, repository)}"
+    head = f"**No pull request.** `{branch}` is pushed, but {_why_no_pull_request(kind, repository, base)}"
     return f"{head}{f' {RETRIED}' if later else ''}{what_was_said(said)}"
 
 
-def _why_no_pull_request(kind: ForgeRefusal, repository: str) -> str:
+def _why_no_pull_request(kind: ForgeRefusal, repository: str, base: str) -> str:
     match kind:
+        case "base":
+            return (
+                f"the branch that it is for, `{base}`, is not on {repository} any more. Put it back, or have whoever runs "
+                "me set another `base_branch`; then write to me to try again."
+            )
         case "right":
             return (
                 f"my token may not open pull requests in {repository}. Whoever runs me must give it that right; then write "
@@ -95,7 +108,9 @@ def _why_no_pull_request(kind: ForgeRefusal, repository: str) -> str:
             return "GitHub does not accept my token. Whoever runs me must renew it; then write to me to try again."
         case "missing":
             return f"{repository} was not found there, or my token may not see its pull requests. Whoever runs me must check."
-        case "limited" | "away":
+        case "limited":
+            return "GitHub takes no more requests from me for a while."
+        case "away":
             return "GitHub cannot be reached at the moment."
         case _:
             return "GitHub refused to open one. Open it yourself, or write to me to try again."

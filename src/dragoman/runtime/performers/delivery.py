@@ -22,9 +22,9 @@ from dragoman import logs
 from dragoman.core import wording
 from dragoman.core.effects import InspectWork, ShipLater, ShipWork
 from dragoman.core.events import Event
-from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, WorkFound
+from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.session import Session, Shipping, Workspace
-from dragoman.errors import GitError, Told
+from dragoman.errors import ForgeError, GitError, Told
 from dragoman.ids import RunId, session_of
 from dragoman.ledger.effects import Claimed
 from dragoman.repositories.forge import Forge
@@ -146,8 +146,14 @@ class Delivery:
             task = self._hand_in(session, place, effect.words)
             if not await task.saved_before():
                 return None
-            await task.push_once()
-            await task.offer_once()
+            try:
+                await task.push_once()
+                await task.offer_once()
+            except ForgeError as error:
+                if error.retryable:
+                    raise
+                _log.warning("work.undelivered", run=effect.run, kind=error.kind, error=str(error))
+                return Undelivered(reason=wording.shipping.late(task.refused(error)))
             return Delivered(pull_request=task.receipt.pull_request)
 
     def _hand_in(self, session: Session, place: Workspace, words: str) -> HandIn:

@@ -82,8 +82,15 @@ class HandIn:
 
     async def _choose_base(self) -> None:
         """A sub-issue's work is offered to the branch that it began at, as long as the remote has that."""
-        if self._place.base and await self._trusted.remote_tip(self._place.base):
-            self._tell(base=self._place.base)
+        branch = self._place.base
+        if not branch:
+            return
+        try:
+            there = await self._trusted.remote_tip(branch)
+        except GitError:  # the remote is away: as far as we know. That is no reason not to save the work.
+            there = await self._trusted.branch_tip(branch)
+        if there:
+            self._tell(base=branch)
 
     # ── into our copy ────────────────────────────────────────────────────
     async def save(self) -> None:
@@ -147,10 +154,7 @@ class HandIn:
             await _patiently(self.push_once)
         except ForgeError as error:
             _log.warning("push.refused", session=self._session.id, kind=error.kind, error=str(error))
-            told = wording.shipping.push_refused(
-                error.kind, str(error), self._repository.name, self._place.branch, later=error.retryable
-            )
-            self._tell(trouble=told, later=error.retryable)
+            self._put_off(error)
 
     async def push_once(self) -> None:
         """Have the remote's branch at our commit. Overwritten is only what it took from us. Raises ForgeError."""
@@ -229,10 +233,7 @@ class HandIn:
             await _patiently(self.offer_once)
         except ForgeError as error:
             _log.warning("pull_request.refused", session=self._session.id, kind=error.kind, error=str(error))
-            told = wording.shipping.pull_request_refused(
-                error.kind, str(error), self._repository.name, self._place.branch, later=error.retryable
-            )
-            self._tell(trouble=told, later=error.retryable)
+            self._put_off(error)
 
     async def offer_once(self) -> None:
         """Open or update the pull request, where there is a forge. Raises ForgeError."""
@@ -246,6 +247,17 @@ class HandIn:
             )
             self._tell(pull_request=offered.url)
         await self._trusted.keep(shipped_ref(self._session.id), self.tip)
+
+    def refused(self, error: ForgeError) -> str:
+        """What people read of a refusal: of the push as long as that is not through, else of the pull request."""
+        kind, said, name, branch = error.kind, str(error), self._repository.name, self._place.branch
+        if not self.receipt.pushed:
+            return wording.shipping.push_refused(kind, said, name, branch, later=error.retryable)
+        base = self.receipt.base
+        return wording.shipping.pull_request_refused(kind, said, name, branch, base, later=error.retryable)
+
+    def _put_off(self, error: ForgeError) -> None:
+        self._tell(trouble=self.refused(error), later=error.retryable, later_s=error.retry_after_s or 0.0)
 
     def out_of_time(self) -> None:
         """The deadline came: what is not done yet is told as not done, and is tried later."""

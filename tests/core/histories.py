@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from dragoman.core.activities import Activity, Final, Response
 from dragoman.core.effects import Effect, Post, Remind, ShowPlan
 from dragoman.core.events import Event
+from dragoman.core.events.issues import CommentWritten, IssueEdited
 from dragoman.core.events.linear import IssueRead, Prompt, Prompted, SessionOpened, StopRequested
 from dragoman.core.events.opencode import (
     Answered,
@@ -34,11 +35,12 @@ from dragoman.core.events.runs import RunAborted, RunStarted, SetupRan
 from dragoman.core.limits import Rules
 from dragoman.core.session import Message, Phase, Session, Turn, live_turn
 from dragoman.core.step import step
-from dragoman.ids import ActivityId, AgentThread, AskId, MessageId, PartId, RunId, run_id
+from dragoman.ids import ActivityId, AgentThread, AskId, CommentId, MessageId, PartId, RunId, run_id
 from tests.builders import HOST, ORGANIZATION, SESSION, a_person, an_issue
 
 DIRECTORY = "/data/workspaces/eng-12"
 THREAD = AgentThread("ses_1")
+ROOT = CommentId("root")  # of the thread of comments that the session is attached to
 BEGIN = 1_800_000_000.0  # any moment
 
 E = TypeVar("E")
@@ -121,7 +123,7 @@ class Story:
         author = a_person(by) if by else None
         prompt = Prompt(text=text, author=author, sent_at=self.now, kind=kind, context="<issue/>")
         issue = an_issue() if with_issue else None
-        return self.hear(SessionOpened(issue=issue, prompt=prompt, crowd=crowd, limit=limit))
+        return self.hear(SessionOpened(issue=issue, prompt=prompt, root=ROOT, crowd=crowd, limit=limit))
 
     def writes(self, text: str, *, ago: float = 0.0) -> tuple[Effect, ...]:
         """A person writes; `ago` seconds before it is heard."""
@@ -132,6 +134,36 @@ class Story:
 
     def stops(self, *, ago: float = 0.0) -> tuple[Effect, ...]:
         return self.hear(StopRequested(sent_at=self.now - ago))
+
+    def edits(
+        self, *, title: str | None = None, description: str | None = None, by: str = "Ann", ago: float = 0.0
+    ) -> tuple[Effect, ...]:
+        """A person edits the issue; `ago` seconds before it is heard."""
+        return self.hear(IssueEdited(by=a_person(by), at=self.now - ago, title=title, description=description))
+
+    def comments(
+        self,
+        text: str,
+        *,
+        comment: str = "com_1",
+        root: str = "",
+        by: str = "Bob",
+        ago: float = 0.0,
+        edited: bool = False,
+        addressed: bool = False,
+    ) -> tuple[Effect, ...]:
+        """A person writes or rewrites a comment on the issue, in the thread of `root`."""
+        return self.hear(
+            CommentWritten(
+                by=a_person(by),
+                at=self.now - ago,
+                comment=CommentId(comment),
+                root=CommentId(root or comment),
+                text=text,
+                edited=edited,
+                addressed=addressed,
+            )
+        )
 
     def reads_issue(self, *, found: bool = True) -> tuple[Effect, ...]:
         issue = replace(an_issue(), branch_name="ann/eng-12") if found else None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from dragoman.core.events import Event
 from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
+from dragoman.core.events.issues import CommentRemoved, CommentWritten, IssueEdited
 from dragoman.core.events.linear import (
     Blocker,
     IssueRead,
@@ -59,6 +60,7 @@ from dragoman.core.events.timers import (
     AskDue,
     BlockersDue,
     CheckpointDue,
+    EditsDue,
     HeartbeatDue,
     PatienceOver,
     PlaceDue,
@@ -68,10 +70,10 @@ from dragoman.core.events.timers import (
 )
 from dragoman.core.findings import Finding
 from dragoman.core.session import live_turn
-from dragoman.ids import ActivityId, AgentThread, AskId, IssueId, MessageId, PartId, RunId, run_id
+from dragoman.ids import ActivityId, AgentThread, AskId, CommentId, IssueId, MessageId, PartId, RunId, run_id
 from dragoman.record import Record
 from tests.builders import a_person, an_issue, records
-from tests.core.histories import Story
+from tests.core.histories import ROOT, Story
 from tests.library.contexts import CONTEXT
 
 # Events name their run, their newest message and their time of writing by what they are to the session as it stands;
@@ -132,6 +134,27 @@ todos = st.lists(
     st.builds(Todo, content=st.sampled_from("ab"), status=st.sampled_from(["pending", "completed"])), max_size=2
 ).map(tuple)
 writes = st.builds(Prompted, prompt=prompts, issue=issues)
+comments = st.sampled_from([CommentId(f"com_{n}") for n in range(4)])
+edits = st.one_of(
+    st.builds(
+        IssueEdited,
+        by=st.just(a_person()),
+        at=ages,
+        title=st.sampled_from([None, an_issue().title, "A", "B"]),
+        description=st.sampled_from([None, "", "a\nb", "a\nc"]),
+    ),
+    st.builds(
+        CommentWritten,
+        by=st.just(a_person("Bob")),
+        at=ages,
+        comment=comments,
+        root=st.sampled_from([ROOT, CommentId("com_0")]),
+        text=texts,
+        edited=st.booleans(),
+        addressed=st.sampled_from([False, False, True]),
+    ),
+    st.builds(CommentRemoved, comment=comments, at=ages),
+)
 stops = st.builds(StopRequested, sent_at=ages)
 refusals = st.builds(
     RequestRefused,
@@ -227,12 +250,27 @@ forge = st.one_of(
 untimely = st.one_of(
     *(
         st.builds(kind, run=runs)
-        for kind in (BlockersDue, HeartbeatDue, CheckpointDue, PlanDue, StopDue, PatienceOver, PlaceDue, ShipDue)
+        for kind in (
+            BlockersDue,
+            EditsDue,
+            HeartbeatDue,
+            CheckpointDue,
+            PlanDue,
+            StopDue,
+            PatienceOver,
+            PlaceDue,
+            ShipDue,
+        )
     ),
     st.builds(AskDue, run=runs, ask=asks),
 )
 opens = st.builds(
-    SessionOpened, issue=issues, prompt=prompts, crowd=st.sampled_from([0, 1, 2, 3]), limit=st.sampled_from([0, 1])
+    SessionOpened,
+    issue=issues,
+    prompt=prompts,
+    root=st.sampled_from([ROOT, None]),
+    crowd=st.sampled_from([0, 1, 2, 3]),
+    limit=st.sampled_from([0, 1]),
 )
 waits = st.builds(Wait, seconds=st.sampled_from([0.0, 0.5, 3.0, 5.0, 400.0, 1_000.0, 90_000.0]))
 wild = st.tuples(records(Event), runs).map(lambda each: _of_run(*each))
@@ -240,6 +278,8 @@ move = st.one_of(
     opens,
     writes,
     writes,
+    edits,
+    edits,
     stops,
     refusals,
     begins,
@@ -300,6 +340,8 @@ def place(event: Event, story: Story, number: int) -> Event:
         age = event.prompt.sent_at
         activity = ActivityId(f"activity-{number}") if isinstance(event, Prompted) else None
         fields["prompt"] = replace(event.prompt, sent_at=_written(age, story), activity=activity)
+    elif isinstance(event, IssueEdited | CommentWritten | CommentRemoved):
+        fields["at"] = _written(event.at, story)
     elif isinstance(event, StopRequested):
         fields["sent_at"] = _written(event.sent_at, story)
     elif hasattr(event, "run"):

@@ -26,6 +26,7 @@ from dragoman.core.effects import (
 )
 from dragoman.core.events import Event
 from dragoman.core.events.desk import ShipFailed, WorkFound
+from dragoman.core.events.issues import CommentRemoved, CommentWritten, IssueEdited
 from dragoman.core.events.linear import (
     IssueRead,
     Prompt,
@@ -120,6 +121,7 @@ class Observer:
         only_the_newest_answer_is_the_end(before, event, after)
         self.can_end(after)
         repeated_at_once_changes_nothing(event, story)
+        an_edit_is_told_once_and_begins_nothing(before, event, after, effects)
 
     def ids_and_finals(self, effects: tuple[Effect, ...], after: Session) -> None:
         for post in effects:
@@ -298,6 +300,9 @@ def only_the_newest_answer_is_the_end(before: Session, event: Event, after: Sess
 
 
 def repeated_at_once_changes_nothing(event: Event, story: Story) -> None:
+    if isinstance(event, IssueEdited | CommentWritten | CommentRemoved):
+        again = step(story.session, event, story.now, story.rules)
+        assert (again.session, again.effects) == (story.session, ())
     if hasattr(event, "run") and key_of(event) is None:
         again = step(story.session, event, story.now, story.rules)
         assert again.session == story.session
@@ -305,6 +310,21 @@ def repeated_at_once_changes_nothing(event: Event, story: Story) -> None:
         assert [effect for effect in again.effects if not isinstance(effect, Remind | SaveWork)] == [] or isinstance(
             event, RunStarted
         ), "only a run that starts while it is stopped is aborted each time that it is heard of"
+
+
+def an_edit_is_told_once_and_begins_nothing(
+    before: Session, event: Event, after: Session, effects: tuple[Effect, ...]
+) -> None:
+    waited, waits = before.edits.waiting, after.edits.waiting
+    told = [edit for effect in effects if isinstance(effect, StartRun | SteerRun) for edit in effect.prompt.edits]
+    if isinstance(event, IssueEdited | CommentWritten | CommentRemoved):
+        assert not [effect for effect in effects if not isinstance(effect, Remind)], "nothing is done at once"
+        assert after.phase == before.phase
+        assert live_turn(before) is not None or after == before, "at rest nothing is heard"
+    elif not isinstance(event, SessionOpened | Prompted):  # those may bring the words of a comment themselves
+        assert [*told, *waits] == list(waited), "what waits is told, or waits on"
+    assert not set(told) & set(waits)
+    assert len({edit.key for edit in waits}) == len(waits)
 
 
 def _asks(session: Session) -> tuple[Any, ...]:

@@ -71,6 +71,7 @@ def test_a_lane_is_found_by_its_index(connection: sqlite3.Connection, name: str)
                 "effects_of",
                 "sessions_of_issue",
                 "concerned_by_issue",
+                "around_live",
                 "count_sessions",
             )
         ),

@@ -23,10 +23,12 @@ class IssueTable(Record):
 
     respect_blockers  work on an issue begins only when the issues that block it are done
     in_review         an issue with a pull request moves to its team's review state
+    tell_edits        what people change on an issue while the agent works on it is told to the agent
     """
 
     respect_blockers: bool = False
     in_review: bool = False
+    tell_edits: bool = True
 
 
 def routing_of(repositories: Sequence[Repository], table: RoutingTable) -> Routing:

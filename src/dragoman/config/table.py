@@ -40,7 +40,7 @@ NAMED: Final = {
 _LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
 
 _ELSEWHERE = frozenset(
-    {"sessions", "handling", "routing", "respect_blockers", "in_review"}
+    {"sessions", "handling", "routing", "respect_blockers", "in_review", "tell_edits"}
 )  # rules with a setting or with tables of their own
 
 
@@ -140,6 +140,7 @@ class _Reader:
             self._rules(table.get("session", {})),
             respect_blockers=issue.respect_blockers,
             in_review=issue.in_review,
+            tell_edits=issue.tell_edits,
         )
         return Table(
             repositories=repositories,

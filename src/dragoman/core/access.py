@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import assert_never, get_args
 
 from dragoman.core.events import Event
+from dragoman.core.events.issues import CommentWritten, IssueEdited
 from dragoman.core.events.linear import Deed, Issue, Person, Prompted, RefusalReason, SessionOpened, StopRequested
 from dragoman.core.events.opencode import PermissionAsked
 from dragoman.core.session import Choosing, Closed, Resting, Session, Working
@@ -114,6 +115,8 @@ def deed_of(session: Session, event: Event) -> Deed | None:
             return "start"
         case StopRequested():
             return "stop"
+        case IssueEdited() | CommentWritten():
+            return "start"
         case _:
             return None
 
@@ -123,7 +126,7 @@ def person_of(event: Event) -> Person | None:
     match event:
         case SessionOpened(prompt=prompt) | Prompted(prompt=prompt):
             return prompt.author
-        case StopRequested(by=by):
+        case StopRequested(by=by) | IssueEdited(by=by) | CommentWritten(by=by):
             return by
         case _:
             return None

@@ -11,6 +11,9 @@ from dragoman.record import Record
 # A timer may come a little early: the clocks of two processes differ, and a reminder is no promise to the millisecond.
 NEARLY = 0.99
 
+# Linear's clock and ours are not farther apart than this.
+CLOCKS_APART_S = 60.0
+
 # So many failed turns in a row, and the session's status is "error".
 FAILED_TURNS = 3
 
@@ -32,6 +35,7 @@ class Rules(Record):
     max_fix_rounds  turns that reviews, red checks and conflicts may begin before a person has to write
     review_poll_s   how often an open pull request is looked at without webhooks; less often while nothing happens
     review_settle_s  how long to wait after the first news of a pull request, so that one review is one prompt
+    gather_s        how long changes of the issue are gathered before a live run is told of them
     resumes         how often an interrupted run is set going again
     while_busy      what a message during a run does by default
     retention_days  how long messages, journals and the log of deliveries are kept, in days; 0 = for ever
@@ -42,6 +46,7 @@ class Rules(Record):
     sessions        whether there are sessions; without them everything is answered simply, delegations too
     handling          triggers and templates; stands in tables of its own, not under [session]
     respect_blockers  work on an issue begins only when what blocks it is done; stands under [issue]
+    tell_edits        the agent is told what people change on the issue while it works; stands under [issue]
     in_review         an issue with a pull request moves to its team's review state; stands under [issue]
     routing           which repository; stands in [[repositories]] and [routing]
     """
@@ -59,6 +64,7 @@ class Rules(Record):
     max_fix_rounds: int = 3
     review_poll_s: float = 60.0
     review_settle_s: float = 20.0
+    gather_s: float = 20.0
     resumes: int = 4
     while_busy: Literal["steer", "queue"] = "steer"
     retention_days: int = 365
@@ -69,5 +75,6 @@ class Rules(Record):
     sessions: bool = True
     handling: Handling = Handling()
     respect_blockers: bool = False
+    tell_edits: bool = True
     in_review: bool = False
     routing: Routing = Routing()

@@ -42,6 +42,7 @@ from dragoman.core.events.timers import (
     AskDue,
     BlockersDue,
     CheckpointDue,
+    EditsDue,
     HeartbeatDue,
     PatienceOver,
     PlaceDue,
@@ -54,6 +55,7 @@ from dragoman.core.placing import remind
 from dragoman.core.session import Choosing, Message, Shipping, Starting, Stopping, Working, Workspace, profile
 from dragoman.core.shipping import deliver, look_at_work, on_shipping, with_usage_of
 from dragoman.core.taking_up import closing
+from dragoman.core.telling import on_due
 from dragoman.core.tools import RESULT_MOST, bounded, fenced, may_change_files
 from dragoman.core.translate import translate
 from dragoman.core.turns import give_up, on_heartbeat, settle, start_run, stopped
@@ -164,6 +166,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
             if draft.turn.worked:
                 draft.do(SaveWork())
                 draft.remind(event, draft.rules.checkpoint_s)
+        case EditsDue():
+            on_due(draft)
         case PlanDue():
             if draft.turn.plan_due:
                 send_plan(draft)

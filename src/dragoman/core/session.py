@@ -6,13 +6,14 @@ from typing import Literal
 
 from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
+from dragoman.core.edits import Edits
 from dragoman.core.effects import Effect, Post
 from dragoman.core.events.linear import Blocker, Issue, Person, Prompt
 from dragoman.core.events.opencode import Answered, AskRaised, Todo
 from dragoman.core.findings import Finding
 from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.routing import Decision
-from dragoman.ids import AgentThread, HostId, MessageId, OrganizationId, RunId, SessionId
+from dragoman.ids import AgentThread, CommentId, HostId, MessageId, OrganizationId, RunId, SessionId, thread_of
 from dragoman.record import Record
 
 MEDIUM = 3  # of Linear's priorities
@@ -248,6 +249,9 @@ class Session(Record):
     pull_request  URL of the one that holds its work; empty before there is one
     review      what happens there; None before there is one, and when it is closed
     undelivered  work could not be handed in: the next turn tries again, whether its agent does anything or not
+    root        first comment of the thread that it is attached to; None without one, and until a session older than
+                this field hears of it
+    edits       what people changed on the issue while it worked
     """
 
     id: SessionId
@@ -281,6 +285,8 @@ class Session(Record):
     pull_request: str = ""
     review: Review | None = None
     undelivered: bool = False
+    root: CommentId | None = None
+    edits: Edits = Edits()
 
 
 class Message(Record):
@@ -348,6 +354,12 @@ def urgency(session: Session) -> int:
 def profile(session: Session) -> Profile:
     """What the agent may do in the session as it stands."""
     return session.choice.profile if session.choice is not None else "work"
+
+
+def root_of(session: Session) -> CommentId | None:
+    """The first comment of the thread in which people talk with it, if that is known."""
+    thread = thread_of(session.id)
+    return thread.root if thread is not None else session.root
 
 
 def live_turn(session: Session) -> Turn | None:

@@ -9,6 +9,7 @@
     shipping.py    the agent is done: its work is looked at and delivered, then people read the answer
     placing.py     in which repository: decided, or asked of people
     review.py      what comes from the pull request: rounds of work, and the end when it is merged
+    telling.py     what people change on the issue while a run is live: the agent is told, once
     answering.py   what OpenCode asks of people
     refusing.py    what people may not do: decided before, told here
 
@@ -51,6 +52,7 @@ from dragoman.core.draft import Draft
 from dragoman.core.events import Event
 from dragoman.core.events.desk import Delivered, Undelivered
 from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
+from dragoman.core.events.issues import CommentRemoved, CommentWritten, IssueEdited
 from dragoman.core.events.linear import Issue, Prompt, Prompted, RequestRefused, SessionOpened, StopRequested, Withdrawn
 from dragoman.core.events.operators import (
     CompletionRequested,
@@ -62,7 +64,7 @@ from dragoman.core.events.operators import (
     StatusRequested,
     ThreadLinked,
 )
-from dragoman.core.limits import Rules
+from dragoman.core.limits import CLOCKS_APART_S, Rules
 from dragoman.core.refusing import on_refused
 from dragoman.core.review import on_forge, take_up_review
 from dragoman.core.running import on_run
@@ -81,6 +83,7 @@ from dragoman.core.session import (
 )
 from dragoman.core.shipping import link_work, tell_undelivered
 from dragoman.core.taking_up import wants_session
+from dragoman.core.telling import know_thread, on_edit, tell_edits
 from dragoman.core.turns import (
     abort,
     begin_issue,
@@ -96,8 +99,6 @@ from dragoman.core.turns import (
     wants_to_wait,
 )
 
-# Linear's clock may be ahead of ours by this much; a Stop from farther ahead must not lock out later messages.
-CLOCKS_APART_S = 60.0
 _RULES = Rules()
 
 
@@ -109,8 +110,10 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
     draft = Draft(session, now, rules)
     match event:
         case SessionOpened():
+            know_thread(draft, event)
             on_opened(draft, event)
         case Prompted(prompt=prompt, issue=issue):
+            know_thread(draft, event)
             know_issue(draft, issue)
             on_prompt(draft, prompt)
         case StopRequested():
@@ -120,6 +123,8 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             on_refused(draft, event)
         case Withdrawn(reason=reason):
             close(draft, reason)
+        case IssueEdited() | CommentWritten() | CommentRemoved():
+            on_edit(draft, event)
         case SessionExpired() | CompletionRequested() | ReactivationRequested() | StatusRequested() | MessageAdded():
             on_operator(draft, event)
         case SessionMade() | ThreadLinked() | ErrorCounted():
@@ -136,6 +141,7 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
             if turn is not None and turn.run == event.run:
                 on_run(draft, event)
     take_up_review(draft, session)
+    tell_edits(draft, session)
     keep_time(draft, session)
     clear_up(draft, session)
     return draft.step()
@@ -213,7 +219,7 @@ def wait_for_hand_over(draft: Draft, prompt: Prompt) -> None:
 
 def on_stop(draft: Draft, event: StopRequested) -> None:
     """Stop belongs to the turn under way: abort at once, confirm once; what was written before is not started."""
-    written = min(event.sent_at, draft.now + CLOCKS_APART_S)
+    written = min(event.sent_at, draft.now + CLOCKS_APART_S)  # one from farther ahead must not lock out later messages
     draft.change(stopped_at=max(draft.session.stopped_at, written))
     phase = draft.session.phase
     match phase:

@@ -177,7 +177,11 @@ def facts_of_issue(issue: Issue, prompt: Prompt, *, read: bool) -> Facts:
 
 
 def _way(prompt: Prompt) -> Way:
-    return "follow_up" if prompt.kind == "review" else prompt.kind
+    match prompt.kind:
+        case "mention" | "delegation" as way:
+            return way
+        case "follow_up" | "review" | "edits":
+            return "follow_up"
 
 
 def _choose(draft: Draft, prompt: Prompt, place: Place | None = None) -> Choice:

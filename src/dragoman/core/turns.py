@@ -102,9 +102,20 @@ def start_run(
     draft.enter(Starting(turn=replace(turn, messages=(message,))))
     draft.change(runs=draft.session.runs + 1)
     leave_long_thread(draft)
+    prompt = with_edits(draft, prompt)
     draft.do(StartRun(run=turn.run, prompt=prompt, message=message, part=part_id(message)))
     for early in starting.early:
         steer(draft, early)
+
+
+def with_edits(draft: Draft, prompt: Prompt) -> Prompt:
+    """What people changed on the issue since the agent last heard of it goes along."""
+    edits = draft.session.edits
+    if edits.waiting:
+        draft.tell(wording.edits.told(edits.waiting))
+    if edits.waiting or edits.times:
+        draft.change(edits=replace(edits, waiting=(), due=False, times=0))
+    return replace(prompt, edits=edits.waiting)
 
 
 def leave_long_thread(draft: Draft) -> None:

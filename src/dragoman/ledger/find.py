@@ -60,6 +60,11 @@ def sessions_of_issue(tx: Tx, issue: IssueId, limit: int = 20) -> list[Session]:
     return [decode_session(body) for (body,) in tx.execute(_SQL["sessions_of_issue"], (issue, limit)).fetchall()]
 
 
+def around_live(tx: Tx, issue: IssueId) -> list[Session]:
+    """The sessions of an issue, if one of them has a turn under way: those first, then the newest."""
+    return _readable(tx, "around_live", issue)
+
+
 def concerned_by_issue(tx: Tx, issue: IssueId, newest: int = 20) -> list[SessionId]:
     """The sessions that news of an issue concerns: all that have a turn under way, and the newest, which may be
     written to again."""
@@ -89,7 +94,7 @@ def count_sessions(tx: Tx, issue: IssueId, since: float) -> int:
     return int(tx.execute(_SQL["count_sessions"], (issue, since)).fetchone()[0])
 
 
-def _readable(tx: Tx, name: str, of: HostId | OrganizationId) -> list[Session]:
+def _readable(tx: Tx, name: str, of: HostId | OrganizationId | IssueId) -> list[Session]:
     """The sessions that a query finds. One that this program cannot read must not hide the others."""
     found = []
     for id_, body in tx.execute(_SQL[name], (of,)).fetchall():

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from dragoman.core.asks import normalised
 from dragoman.core.events.linear import Prompt, Prompted, SessionOpened, StopRequested
 from dragoman.ids import ActivityId, CommentId, IssueId, OrganizationId, Thread, UserId, thread_session_id
-from dragoman.linear import asked, readings, wire
+from dragoman.linear import asked, edits, readings, wire
 from dragoman.linear.mentions import is_addressed, without_address
-from dragoman.linear.readings import Reading, Relevant
+from dragoman.linear.readings import AboutIssue, Reading, Relevant
 from dragoman.linear.webhook import Delivery
 
 _STOP = frozenset({"stop", "/stop"})
@@ -28,7 +28,7 @@ def read(delivery: Delivery, organization: OrganizationId, us: UserId | None, na
     """
     payload = delivery.payload
     if payload.action != "create":
-        return readings.ignored("unknown_action", payload)
+        return edits.of_comment(delivery, organization, us, (name,))
     comment = payload.data
     if comment is None or not comment.id or not comment.body:
         return readings.ignored("odd_shape", payload)
@@ -41,11 +41,14 @@ def read(delivery: Delivery, organization: OrganizationId, us: UserId | None, na
     if author.id == us or asked.is_stub(comment.body):
         return readings.ignored("own_event", payload)
     addressed = is_addressed(comment.body, name)
-    if not addressed and not comment.parent_id:
-        return readings.ignored("not_addressed", payload)
+    aside = None if addressed else edits.of_comment(delivery, organization, us)
+    if aside is not None and not comment.parent_id:
+        return aside
     text = without_address(comment.body, name)
     sent_at = readings.seconds_of(comment.created_at, payload)
-    prompt = Prompt(text=text, author=author, activity=ActivityId(comment.id), sent_at=sent_at)
+    prompt = Prompt(
+        text=text, author=author, activity=ActivityId(comment.id), comment=CommentId(comment.id), sent_at=sent_at
+    )
     event: SessionOpened | Prompted | StopRequested
     if normalised(text) in _STOP:
         event = StopRequested(sent_at=sent_at, by=author)
@@ -60,6 +63,7 @@ def read(delivery: Delivery, organization: OrganizationId, us: UserId | None, na
         event=event,
         keys=readings.keys_of(delivery, key_of(comment.id)),
         opens=addressed,
+        else_=aside if isinstance(aside, AboutIssue) else None,
     )
 
 

@@ -5,14 +5,14 @@ Source  linear.app/developers/agent-interaction, agent-signals; the *WebhookPayl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from msgspec import UNSET
 
 from dragoman.core.events.linear import LinearEvent, Prompt, Prompted, SessionOpened, StopRequested, Withdrawn
-from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, UserId
-from dragoman.linear import asked, comments, readings
+from dragoman.ids import ActivityId, CommentId, IssueId, OrganizationId, SessionId, UserId
+from dragoman.linear import asked, comments, edits, readings
 from dragoman.linear.readings import AboutIssue, AboutOrganization, Ignored, Reading, Relevant
 from dragoman.linear.webhook import Delivery
 
@@ -28,12 +28,13 @@ _CLOSED: dict[str, Literal["issue_completed", "issue_canceled"]] = {
 }
 
 
-def read(delivery: Delivery, *, app_user: UserId | None = None, name: str = "") -> Reading:
+def read(delivery: Delivery, *, app_user: UserId | None = None, name: str = "", called: Sequence[str] = ()) -> Reading:
     """Say what a delivery means.
 
     app_user  who we are in this organization. Changes of issues do not name the app they are sent to: without it,
               the removal of a delegate cannot be told from somebody else's and is ignored as `not_ours`
-    name      what people call us in comments; empty = they have agent sessions, and comments are not for us
+    name      what people call us in comments; empty = they have agent sessions, and comments are not said to us
+    called    what people call us where they have agent sessions: a comment with that is said to one of those
     """
     payload = delivery.payload
     if delivery.age_s is not None and delivery.age_s > STALE_AFTER_S:
@@ -41,15 +42,16 @@ def read(delivery: Delivery, *, app_user: UserId | None = None, name: str = "") 
     if payload.type is None:
         return readings.ignored("odd_shape", payload)
     read_it = _READERS.get(payload.type)
-    comment = bool(name) and payload.type == "Comment"
-    if read_it is None and not comment:
+    if read_it is None and payload.type != "Comment":
         return readings.ignored("unknown_type", payload)
     if delivery.odd or not payload.organization_id:
         return readings.ignored("odd_shape", payload)
     ours = app_user or (UserId(payload.app_user_id) if payload.app_user_id else None)
     organization = OrganizationId(payload.organization_id)
-    if read_it is None:
+    if read_it is None and name:
         return comments.read(delivery, organization, ours, name)
+    if read_it is None:
+        return edits.of_comment(delivery, organization, ours, called)
     reading = read_it(delivery, organization, ours)
     return comments.in_thread(reading, payload, name) if name else reading
 
@@ -75,6 +77,7 @@ def _read_created(delivery: Delivery, organization: OrganizationId, app_user: Us
         return readings.ignored("own_event", payload)
     issue = readings.issue_of(session.issue)
     words = asked.of(payload, session, app_user)
+    root = _comment(session.comment.id if session.comment else None)
     prompt = Prompt(
         text=words.text,
         author=author,
@@ -82,11 +85,12 @@ def _read_created(delivery: Delivery, organization: OrganizationId, app_user: Us
         context=payload.prompt_context or "",
         guidance=asked.nearest_first(payload.guidance or (), session.issue),
         kind=words.kind,
+        comment=_comment(session.source_comment_id) or root,
     )
     return Relevant(
         session=SessionId(session.id),
         organization=organization,
-        event=SessionOpened(issue=issue, prompt=prompt),
+        event=SessionOpened(issue=issue, prompt=prompt, root=root),
         keys=readings.keys_of(delivery, f"created:{session.id}"),
     )
 
@@ -114,17 +118,23 @@ def _read_prompted(delivery: Delivery, organization: OrganizationId, app_user: U
             text=content.body or "",
             author=author,
             activity=ActivityId(activity.id),
+            comment=_comment(activity.source_comment_id),
             sent_at=sent_at,
             context=payload.prompt_context or "",
             guidance=asked.nearest_first(payload.guidance or (), issue),
         )
-        event = Prompted(prompt=prompt, issue=readings.issue_of(issue))
+        root = _comment(session.comment.id if session and session.comment else None)
+        event = Prompted(prompt=prompt, issue=readings.issue_of(issue), root=root)
     return Relevant(
         session=SessionId(session_id),
         organization=organization,
         event=event,
         keys=readings.keys_of(delivery, f"prompted:{activity.id}"),
     )
+
+
+def _comment(known: str | None) -> CommentId | None:
+    return CommentId(known) if known else None
 
 
 def _read_notification(delivery: Delivery, organization: OrganizationId, app_user: UserId | None) -> Reading:
@@ -161,9 +171,10 @@ def _read_issue_change(delivery: Delivery, organization: OrganizationId, app_use
     if before.state_id is not UNSET and state in _CLOSED:
         event = Withdrawn(reason=_CLOSED[state])
     elif before.delegate_id is UNSET or before.delegate_id == issue.delegate_id:
-        return readings.ignored("unknown_action", payload)
+        return edits.of_issue(delivery, organization)
     elif before.delegate_id is None or before.delegate_id != app_user:
-        return readings.ignored("not_ours", payload)
+        edit = edits.of_issue(delivery, organization)
+        return readings.ignored("not_ours", payload) if isinstance(edit, Ignored) else edit
     else:
         event = Withdrawn(reason="unassigned")
     return AboutIssue(

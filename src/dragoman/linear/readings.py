@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from dragoman.core.events.issues import IssueEvent
 from dragoman.core.events.linear import Issue, LinearEvent, Person, Withdrawn
 from dragoman.ids import IssueId, OrganizationId, SessionId, UserId
 from dragoman.linear import wire
@@ -16,11 +17,21 @@ Reason = Literal[
 ]
 
 
+class AboutIssue(Record):
+    """An event for the sessions of an issue. When it is dealt out, a key counts per session."""
+
+    issue: IssueId
+    organization: OrganizationId
+    event: Withdrawn | IssueEvent
+    keys: tuple[str, ...]
+
+
 class Relevant(Record):
     """An event of one session.
 
     keys   each of them names this content; a delivery of which any key was seen before is a repetition
     opens  whether it makes a session that is not there yet; otherwise it is for a session that is, or for nobody
+    else_  what it means when that session is not there
     """
 
     session: SessionId
@@ -28,15 +39,7 @@ class Relevant(Record):
     event: LinearEvent
     keys: tuple[str, ...]
     opens: bool = True
-
-
-class AboutIssue(Record):
-    """An event for the sessions of an issue. When it is dealt out, a key counts per session."""
-
-    issue: IssueId
-    organization: OrganizationId
-    event: Withdrawn
-    keys: tuple[str, ...]
+    else_: AboutIssue | None = None
 
 
 class AboutOrganization(Record):

@@ -7,7 +7,7 @@ Source  Linear's public GraphQL schema, types *WebhookPayload; linear.app/develo
 
 from __future__ import annotations
 
-from typing import dataclass_transform
+from typing import Any, dataclass_transform
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -102,12 +102,15 @@ class Entity(Wire):
     id: str | None = None
     updated_at: str | None = None
     # of an issue
+    title: str | None = None
+    description: str | None = None
     delegate_id: str | None = None
     state: WorkflowState | None = None
     # of a comment
     created_at: str | None = None
     body: str | None = None
     parent_id: str | None = None
+    bot_actor: Any = None
     issue_id: str | None = None
     issue: Issue | None = None
     user_id: str | None = None
@@ -119,10 +122,15 @@ class UpdatedFrom(Wire):
 
     state_id: str | UnsetType | None = UNSET
     delegate_id: str | UnsetType | None = UNSET
+    title: str | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
+    body: str | UnsetType | None = UNSET
 
 
-class Actor(Wire):
-    id: str | None = None
+class Actor(User):
+    """Who did it: `type` "user", or another word for an app or an integration."""
+
+    type: str | None = None
 
 
 class Payload(Wire):

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from dragoman import logs
 from dragoman.core import access
 from dragoman.core.access import Policy
-from dragoman.core.events.linear import LinearEvent, Person, Prompted, SessionOpened, StopRequested
+from dragoman.core.events import Event
+from dragoman.core.events.issues import CommentWritten, IssueEdited
+from dragoman.core.events.linear import Person, Prompted, SessionOpened, StopRequested
 from dragoman.errors import LinearError
 from dragoman.ids import UserId
 from dragoman.linear.client import Linear
@@ -26,7 +28,7 @@ class Directory:
         self._linear = linear
         self._known: dict[UserId, Person] = {}
 
-    async def complete(self, event: LinearEvent, policy: Policy) -> LinearEvent:
+    async def complete(self, event: Event, policy: Policy) -> Event:
         """The event with the address of whoever did it, where the decision may hang on that and Linear tells it in time."""
         person = access.person_of(event)
         if person is None or not access.wants_address(person, policy):
@@ -37,7 +39,7 @@ class Directory:
         match event:
             case SessionOpened() | Prompted():
                 return replace(event, prompt=replace(event.prompt, author=found))
-            case StopRequested():
+            case StopRequested() | IssueEdited() | CommentWritten():
                 return replace(event, by=found)
             case _:
                 return event

@@ -15,7 +15,8 @@ from dragoman import logs
 from dragoman.core import step as machine
 from dragoman.core.access import Policy
 from dragoman.core.events import Event
-from dragoman.core.events.linear import SessionOpened
+from dragoman.core.events.issues import IssueEvent
+from dragoman.core.events.linear import SessionOpened, Withdrawn
 from dragoman.core.events.opencode import AgentEvent
 from dragoman.core.events.operators import SessionExpired
 from dragoman.core.events.timers import BlockersDue
@@ -23,6 +24,7 @@ from dragoman.core.in_thread import as_heard
 from dragoman.core.limits import Rules
 from dragoman.core.pace import Paces
 from dragoman.core.session import Session, Step, live_turn
+from dragoman.core.telling import hearing
 from dragoman.ids import HostId, IssueId, OrganizationId, SessionId, thread_of
 from dragoman.ledger import control, effects, find, turns
 from dragoman.ledger.control import Answer, Command
@@ -153,6 +155,14 @@ class Engine:
         for session in await self.ledger.read(find.blocked_by, organization, issue):
             if (turn := live_turn(session)) is not None:
                 await self.tell(session.id, BlockersDue(run=turn.run))
+
+    async def concerned(self, issue: IssueId, event: Withdrawn | IssueEvent) -> list[SessionId]:
+        """The sessions of an issue that are to hear what happened to it."""
+        if isinstance(event, Withdrawn):
+            return await self.ledger.read(find.concerned_by_issue, issue)
+        if not self.rules.tell_edits:
+            return []
+        return hearing(event, await self.ledger.read(find.around_live, issue))
 
     async def expire(self) -> int:
         """Tell every session whose time is over, some in each transaction; how many timed out."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from dragoman.core import access
 from dragoman.core.access import Policy
 from dragoman.core.events import Event
+from dragoman.core.events.issues import CommentWritten, IssueEdited
 from dragoman.core.events.linear import Prompted, RefusalReason, RequestRefused, SessionOpened
 from dragoman.core.pace import Paces
 from dragoman.core.session import Session
@@ -37,7 +38,8 @@ class Gate:
         person, team = access.person_of(event), access.team_of(session, event)
         reason: RefusalReason | None = None
         silent = False
-        if deed != "stop":  # that must work however much was written before it
+        aside = isinstance(event, IssueEdited | CommentWritten)  # not said to us, so nobody waits for a reply
+        if deed != "stop" and not aside:  # that must work however much was written before it
             fast = paces.take(tx, session.organization, person.id if person else "", self._pace)
             if fast is not None:
                 reason, silent = fast.reason, fast.silent
@@ -61,7 +63,7 @@ class Gate:
             if reason in LASTING and (issue := event.issue or session.issue) is not None:
                 unheard.remember(tx, issue.id, digest(event.prompt.text))
             return RequestRefused(deed=deed, reason=reason, person=person, silent=silent, issue=event.issue)
-        return RequestRefused(deed=deed, reason=reason, person=person, silent=silent)
+        return RequestRefused(deed=deed, reason=reason, person=person, silent=silent or aside)
 
 
 def _without_unheard(tx: Tx, session: Session, event: Event) -> Event:

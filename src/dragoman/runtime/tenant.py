@@ -12,7 +12,7 @@ from dragoman.ledger import hosts
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import Linear
 
-_ORGANIZATION, _APP_USER = "organization", "app_user"
+_ORGANIZATION, _APP_USER, _NAMES = "organization", "app_user", "names"
 FIRST_LOOK_S = 2.0  # a delivery waits no longer than this for the first look-up
 _log = logs.get("tenant")
 
@@ -26,6 +26,7 @@ class Tenant:
         self._tried = asyncio.Event()
         self.organization: OrganizationId | None = None
         self.app_user: UserId | None = None
+        self.names: tuple[str, ...] = ()  # by which people mention us
 
     async def run(self) -> None:
         """Learn it, trying until it works; what was learnt before serves meanwhile."""
@@ -44,6 +45,7 @@ class Tenant:
             if self.organization is not None and self.organization != viewer.organization:
                 _log.warning("organization.changed", before=self.organization, now=viewer.organization)
             self.organization, self.app_user = viewer.organization, viewer.id
+            self.names = tuple(dict.fromkeys(name for name in (viewer.name, viewer.display_name) if name))
             self._tried.set()
             await self._keep()
             _log.info("viewer.known", organization=viewer.organization, app_user=viewer.id)
@@ -62,15 +64,18 @@ class Tenant:
         try:
             organization = await self._ledger.read(hosts.get_value, _ORGANIZATION)
             app_user = await self._ledger.read(hosts.get_value, _APP_USER)
+            names = await self._ledger.read(hosts.get_value, _NAMES)
         except LedgerError as error:
             _log.warning("viewer.unrecalled", error=str(error))
             return
         self.organization = OrganizationId(organization) if organization else None
         self.app_user = UserId(app_user) if app_user else None
+        self.names = tuple((names or "").splitlines())
 
     async def _keep(self) -> None:
         try:
             await self._ledger.turn(hosts.put_value, _ORGANIZATION, self.organization or "")
             await self._ledger.turn(hosts.put_value, _APP_USER, self.app_user or "")
+            await self._ledger.turn(hosts.put_value, _NAMES, "\n".join(self.names))
         except Theirs as error:
             _log.warning("viewer.unkept", error=str(error))

@@ -215,13 +215,14 @@ class Agent:
         if comment.author != self._world.agent.id:
             raise Refused("You can only edit your own comments.", kind="forbidden", code="FORBIDDEN", status=403)
         words, at = _comment_words(changes), self._world.now()
-        return self._tell(replace(comment, body=words, edits=comment.edits + 1, edited_at=at), "update")
+        edited = replace(comment, body=words, edits=comment.edits + 1, edited_at=at)
+        return self._tell(edited, "update", {"body": comment.body})
 
-    def _tell(self, comment: Comment, action: str) -> Comment:
+    def _tell(self, comment: Comment, action: str, former: dict[str, Any] | None = None) -> Comment:
         """Linear tells everybody of a comment, whoever wrote it."""
         self._world.put(comment)
         if comment.issue is not None:
-            self._world.emit(comment_body(self._world, comment, action))
+            self._world.emit(comment_body(self._world, comment, action, former))
         return comment
 
     def attach(self, issue_id: str, url: str, title: str | None, **more: Any) -> Attachment:

@@ -105,8 +105,8 @@ def issue_body(world: World, action: str, issue: Issue, actor: Person, updated_f
     return _stamped(world, body | {"url": issue.url, "type": "Issue", "organizationId": world.organization_id})
 
 
-def comment_body(world: World, comment: Comment, action: str = "create") -> Body:
-    """A data-change body of a comment on an issue."""
+def comment_body(world: World, comment: Comment, action: str = "create", updated_from: Body | None = None) -> Body:
+    """A data-change body of a comment on an issue; `updated_from` as for an issue."""
     issue = world.issues[comment.issue or ""]
     author = world.people[comment.author] if comment.author else None
     child = _issue_child(world, issue)
@@ -134,6 +134,8 @@ def comment_body(world: World, comment: Comment, action: str = "create") -> Body
         "type": "Comment",
         "organizationId": world.organization_id,
     }
+    if updated_from is not None:
+        body["updatedFrom"] = updated_from
     return _stamped(world, body)
 
 

@@ -115,6 +115,21 @@ class People:
             world.emit(notification_body(world, "issueNewComment", on, author, comment))
         return comment
 
+    def edit_comment(self, comment: str, body: str) -> Comment:
+        """The author of a comment rewrites it. Sessions hear nothing of that: their prompts stay as they were."""
+        world, old = self._world, self._world.comments[comment]
+        edited = replace(old, body=body, edits=old.edits + 1, edited_at=world.now())
+        world.put(edited)
+        former = {"body": old.body, "updatedAt": iso(old.edited_at or old.created_at)}
+        world.emit(comment_body(world, edited, "update", former))
+        return edited
+
+    def remove_comment(self, comment: str) -> None:
+        """The author of a comment removes it."""
+        removed = self._world.comments[comment]
+        self._world.remove_comment(comment)
+        self._world.emit(comment_body(self._world, removed, "remove"))
+
     def mention(self, issue: str, text: str, *, parent: str | None = None, by: Person | None = None) -> AgentSession:
         """Write "@agent text" and return the session that this opens."""
         known = set(self._world.sessions)

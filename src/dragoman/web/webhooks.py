@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from dragoman import logs
 from dragoman.core.events import Event
-from dragoman.core.events.linear import LinearEvent
+from dragoman.core.events.linear import Withdrawn
 from dragoman.errors import LedgerError
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.ledger import find, turns
@@ -34,7 +34,7 @@ DECIDE_S = 4.0
 _log = logs.get("webhooks")
 
 
-async def _as_it_is(event: LinearEvent) -> LinearEvent:
+async def _as_it_is(event: Event) -> Event:
     return event
 
 
@@ -59,7 +59,7 @@ class LinearWebhook:
         decide_s: float = DECIDE_S,
         answered: Callable[[float], None] = lambda _seconds: None,
         refused: Callable[[str], None] = lambda _reason: None,
-        complete: Callable[[LinearEvent], Awaitable[LinearEvent]] = _as_it_is,
+        complete: Callable[[Event], Awaitable[Event]] = _as_it_is,
     ) -> None:
         self._engine = engine
         self._tenant = tenant
@@ -131,7 +131,7 @@ class LinearWebhook:
 
     async def _read(self, delivery: Delivery) -> Reading:
         """What it means for us; what belongs to another organization means nothing."""
-        reading = inbound.read(delivery, app_user=self._tenant.app_user, name=self._name)
+        reading = inbound.read(delivery, app_user=self._tenant.app_user, name=self._name, called=self._tenant.names)
         if not isinstance(reading, Ignored) and await self._tenant.is_ours(reading.organization) is False:
             return Ignored(reason="not_ours", organization=reading.organization, detail="foreign organization")
         return reading
@@ -141,20 +141,22 @@ class LinearWebhook:
         match reading:
             case Relevant(session=session, organization=organization, event=event, keys=keys, opens=opens):
                 note = _note(delivery, organization, session)
-                event = await self._complete(event)
-                outcome = await self._engine.receive(
-                    session, organization, event, keys=keys, delivery=note, opens=opens
-                )
+                told = await self._complete(event)
+                outcome = await self._engine.receive(session, organization, told, keys=keys, delivery=note, opens=opens)
                 if outcome.refused:
                     self._refused_people.note(outcome.refused, session=session)
                     return f"refused: {outcome.refused}"
+                if outcome.session is None and reading.else_ is not None:
+                    return await self._hear(delivery, reading.else_)
                 if outcome.session is None and not outcome.duplicate:
                     return "ignored: not_addressed"
                 return "duplicate" if outcome.duplicate else "accepted"
             case AboutIssue(issue=issue, event=event, keys=keys):
-                await self._engine.look_again(reading.organization, issue)
-                concerned = await self._engine.ledger.read(find.concerned_by_issue, issue)
-                return await self._deal_out(delivery, reading.organization, concerned, event, keys)
+                if isinstance(event, Withdrawn):
+                    await self._engine.look_again(reading.organization, issue)
+                concerned = await self._engine.concerned(issue, event)
+                told = await self._complete(event) if concerned else event
+                return await self._deal_out(delivery, reading.organization, concerned, told, keys)
             case AboutOrganization(organization=organization, event=event, keys=keys):
                 found_ids = await self._engine.ledger.read(find.live_sessions_of, organization)
                 return await self._deal_out(delivery, organization, found_ids, event, keys)
@@ -174,12 +176,18 @@ class LinearWebhook:
     ) -> str:
         """Tell it to each session; noted when all have heard it, so that one which was cut short is not."""
         outcomes = [
-            await self._engine.tell(session, event, keys=[f"{key}:{session}" for key in keys]) for session in sessions
+            await self._engine.receive(
+                session, organization, event, keys=[f"{key}:{session}" for key in keys], opens=False
+            )
+            for session in sessions
         ]
         if not outcomes:
             verdict = "ignored: no session"
+        elif all(outcome.duplicate for outcome in outcomes):
+            verdict = "duplicate"
         else:
-            verdict = "duplicate" if all(outcome.duplicate for outcome in outcomes) else "accepted"
+            refused = {outcome.refused for outcome in outcomes if not outcome.duplicate}
+            verdict = "accepted" if "" in refused else f"refused: {min(refused)}"
         await self._engine.ledger.turn(turns.log_delivery, _note(delivery, organization, None), verdict)
         return verdict
 

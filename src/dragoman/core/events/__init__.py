@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import ForgeEvent
+from dragoman.core.events.issues import IssueEvent
 from dragoman.core.events.linear import IssueRead, LinearEvent, RepositoriesSuggested
 from dragoman.core.events.opencode import AgentEvent
 from dragoman.core.events.operators import LibraryEvent, OperatorEvent
@@ -16,6 +17,7 @@ from dragoman.core.events.timers import (
     AskDue,
     BlockersDue,
     CheckpointDue,
+    EditsDue,
     HeartbeatDue,
     PatienceOver,
     PlaceDue,
@@ -36,6 +38,7 @@ RuntimeEvent = (
     | RunAborted
     | BlockersDue
     | HeartbeatDue
+    | EditsDue
     | CheckpointDue
     | PlanDue
     | AskDue
@@ -47,4 +50,14 @@ RuntimeEvent = (
     | ShipDue
 )
 RunEvent = AgentEvent | RuntimeEvent
-Event = LinearEvent | OperatorEvent | LibraryEvent | ForgeEvent | AgentEvent | RuntimeEvent | Delivered | Undelivered
+Event = (
+    LinearEvent
+    | IssueEvent
+    | OperatorEvent
+    | LibraryEvent
+    | ForgeEvent
+    | AgentEvent
+    | RuntimeEvent
+    | Delivered
+    | Undelivered
+)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core.edits import Edit
 from dragoman.core.findings import Finding
-from dragoman.ids import ActivityId, IssueId, RunId, UserId
+from dragoman.ids import ActivityId, CommentId, IssueId, RunId, UserId
 from dragoman.record import Record
 
 # What a person does.
-# start   give the agent work: a mention, a delegation, a message that steers or follows
+# start   give the agent work: a mention, a delegation, a message that steers or follows, what steers it on the issue
 # answer  answer its question;  approve  answer its permission;  stop  press Stop
 Deed = Literal["start", "answer", "approve", "stop"]
 # Why somebody may not: see core/access.py, and core/pace.py for the last two.
@@ -66,40 +67,51 @@ class Prompt(Record):
     sent_at   when it was written, seconds since the epoch
     context   Linear's promptContext: the issue, its comments and guidance as prose-XML; untrusted
     guidance  rules of the organization and team, nearest team first
-    kind      how it came; "review": nobody wrote here, it came from the pull request
+    comment   the comment that holds these words; None when there is none, or it is not known
+    kind      how it came; "review": nobody wrote here, it came from the pull request; "edits": nobody wrote here, the
+              issue was changed
     findings  what is to be solved on the pull request
     round     which round of that it is, for "review"
+    edits     what people have changed on the issue since the agent last heard of it
     """
 
     text: str
     author: Person | None = None
     activity: ActivityId | None = None
+    comment: CommentId | None = None
     sent_at: float = 0.0
     context: str = ""
     guidance: tuple[str, ...] = ()
-    kind: Literal["mention", "delegation", "follow_up", "review"] = "follow_up"
+    kind: Literal["mention", "delegation", "follow_up", "review", "edits"] = "follow_up"
     findings: tuple[Finding, ...] = ()
     round: int = 0
+    edits: tuple[Edit, ...] = ()
 
 
 class SessionOpened(Record):
     """Somebody mentioned the agent or delegated an issue to it.
 
+    root   the first comment of the thread that the session is attached to; None without one
     crowd  how many sessions this issue had in the last hour, this one included; gathered by the engine
     limit  the most that are allowed; 0 = no cap
     """
 
     issue: Issue | None
     prompt: Prompt
+    root: CommentId | None = None
     crowd: int = 0
     limit: int = 0
 
 
 class Prompted(Record):
-    """A person wrote in the session. `issue` is what that delivery said of the issue: it may come before `created`."""
+    """A person wrote in the session. `issue` is what that delivery said of the issue: it may come before `created`.
+
+    root  as in SessionOpened
+    """
 
     prompt: Prompt
     issue: Issue | None = None
+    root: CommentId | None = None
 
 
 class StopRequested(Record):
@@ -114,7 +126,7 @@ class RequestRefused(Record):
 
     person  None when nobody was identified
     deed    what it was
-    silent  they were told already that they go too fast: say nothing
+    silent  say nothing: they were told already that they go too fast, or did not speak to us
     issue   what the delivery said of the issue
     """
 

@@ -24,6 +24,12 @@ class CheckpointDue(Record):
     run: RunId
 
 
+class EditsDue(Record):
+    """What people changed on the issue was gathered long enough: time to tell the agent."""
+
+    run: RunId
+
+
 class HeartbeatDue(Record):
     """Time to look whether the turn has been silent."""
 

@@ -14,6 +14,12 @@ SELECT id, body FROM sessions WHERE live = 1 AND organization = ? AND phase = 'S
 -- The newest sessions of an issue.
 SELECT body FROM sessions WHERE issue = ? ORDER BY created_at DESC, n DESC LIMIT ?;
 
+-- name: around_live
+-- The sessions of an issue when one of them has a turn under way: those that have one first, then the newest.
+SELECT id, body FROM sessions AS s
+WHERE issue = ? AND EXISTS (SELECT 1 FROM sessions WHERE issue = s.issue AND live = 1)
+ORDER BY live DESC, created_at DESC LIMIT 50;
+
 -- name: concerned_by_issue
 -- The sessions of an issue that have a turn under way, and the newest.
 SELECT id FROM sessions WHERE issue = ? AND (live = 1 OR n IN (

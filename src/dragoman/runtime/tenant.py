@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from dragoman import logs
 from dragoman.core.retry import backoff
@@ -53,12 +54,14 @@ class Tenant:
 
     async def is_ours(self, organization: OrganizationId) -> bool | None:
         """Whether an organization is ours; None while that is not known."""
-        if self.organization is None and not self._tried.is_set():
-            try:
-                await asyncio.wait_for(self._tried.wait(), FIRST_LOOK_S)
-            except TimeoutError:
-                return None
+        await self.looked_up()
         return None if self.organization is None else self.organization == organization
+
+    async def looked_up(self) -> None:
+        """Wait for the first look-up, if nothing is known, but not for long."""
+        if self.organization is None and not self._tried.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._tried.wait(), FIRST_LOOK_S)
 
     async def _recall(self) -> None:
         try:

@@ -131,8 +131,10 @@ class LinearWebhook:
 
     async def _read(self, delivery: Delivery) -> Reading:
         """What it means for us; what belongs to another organization means nothing."""
+        await self._tenant.looked_up()  # what is our own is known by who we are
         reading = inbound.read(delivery, app_user=self._tenant.app_user, name=self._name, called=self._tenant.names)
-        if not isinstance(reading, Ignored) and await self._tenant.is_ours(reading.organization) is False:
+        ours = self._tenant.organization
+        if not isinstance(reading, Ignored) and ours is not None and reading.organization != ours:
             return Ignored(reason="not_ours", organization=reading.organization, detail="foreign organization")
         return reading
 

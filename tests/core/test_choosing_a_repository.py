@@ -47,6 +47,12 @@ def test_linear_is_asked_only_when_nothing_above_decides() -> None:
     assert suggest.candidates == (("localhost", "acme/shop"), ("localhost", "acme/till"))
     story.hear(RepositoriesSuggested(run=story.run, suggestions=(Suggestion(name="acme/till", confidence=0.8),)))
     assert story.session.repository == "acme/till"
+    with_default = Story(Rules(routing=replace(TWO, places=(replace(TWO.places[0], default=True), TWO.places[1]))))
+    with_default.opens()
+    with_default.reads_issue()
+    assert len(with_default.all(SuggestRepositories)) == 1
+    with_default.hear(RepositoriesSuggested(run=with_default.run))
+    assert with_default.session.repository == "acme/shop"
     named = Story(Rules(routing=TWO))
     named.opens("please fix it [repo=acme/shop]")
     named.reads_issue()

@@ -94,6 +94,13 @@ def test_a_sure_suggestion_comes_before_the_default_and_an_unsure_one_does_not()
     assert decide(facts(), suggestions=(Suggestion(name="acme/till", confidence=0.3),)).repository == "acme/docs"
 
 
+def test_nothing_after_the_suggestion_decides_while_linear_can_still_be_asked() -> None:
+    assert decide(facts(), may_ask=True).repository == ""
+    assert decide(facts(), suggestions=(), may_ask=True).repository == "acme/docs"
+    assert decide(facts(project="Cash"), may_ask=True).repository == "acme/till"
+    assert decide(facts(), Routing(places=(SHOP,)), may_ask=True).repository == "acme/shop"
+
+
 def test_when_nothing_decides_all_are_left_to_choose_from() -> None:
     asked = decide(facts(), OPEN, suggestions=())
     assert (asked.repository, list(asked.among), asked.unknown) == ("", NAMES, "")

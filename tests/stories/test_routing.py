@@ -75,12 +75,18 @@ async def test_the_request_a_trigger_and_labels_decide(make_stage: MakeStage, up
 
 
 async def test_linears_suggestion_decides_when_it_is_sure(make_stage: MakeStage, upstream: Path) -> None:
-    async with make_stage(**two(upstream)) as stage:
+    async with make_stage(**{**two(upstream), "repository": {"default": True}}) as stage:
+        issue = stage.issue()
         stage.world.suggestions = {"acme/till": 0.85, "acme/shop": 0.2}
-        session = stage.mention("please fix it")
+        assert "acme/till Linear suggests it (0.85)" in read(await why(stage, issue))
+        session = stage.mention("please fix it", issue=issue)
         await stage.final(session)
         assert await place(stage, session) == "acme/till"
-        assert stage.linear.graphql.requests["issueRepositorySuggestions"] == 1
+        assert stage.linear.graphql.requests["issueRepositorySuggestions"] == 2
+        stage.world.suggestions = {"acme/till": 0.3}
+        unsure = stage.mention("please fix it", issue=stage.issue("Another"))
+        await stage.final(unsure)
+        assert await place(stage, unsure) == "acme/shop"
 
 
 async def test_people_are_asked_and_their_choice_holds_for_the_issue(make_stage: MakeStage, upstream: Path) -> None:

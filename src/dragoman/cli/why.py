@@ -25,6 +25,17 @@ from dragoman.linear.client import open_linear
 from dragoman.record import Record
 
 
+# What is asked first comes first: whether, where, and then with what.
+_ORDER = (
+    ("trigger", "mode"),
+    ("routing", "repository"),
+    ("template", "plan"),
+    ("agent",),
+    ("model",),
+    ("permissions",),
+)
+
+
 class Told(Record, omit_defaults=False):
     """What is shown.
 
@@ -107,7 +118,7 @@ async def _read(
         async with linear:
             issue = await linear.issue(IssueId(key))  # Linear takes the key as well
             facts = facts_of_issue(issue, prompt, read=True)
-            if would_be(facts, settings.rules, chosen=chosen).repository:
+            if would_be(facts, settings.rules, chosen=chosen, may_ask=True).repository:
                 return issue, None
             candidates = tuple((place.host, place.name) for place in settings.rules.routing.places)
             if len(candidates) < 2:
@@ -194,5 +205,6 @@ def _lines(told: Told) -> list[str]:
             plain(head),
             "  Nothing is kept of how it was decided: it has not begun, or began with an older version.",
         ]
-    rows = ((plain(one.what), plain(one.chosen) or "-", plain(one.because)) for one in told.reasons)
+    reasons = sorted(told.reasons, key=lambda one: next((n for n, group in enumerate(_ORDER) if one.what in group), 9))
+    rows = ((plain(one.what), plain(one.chosen) or "-", plain(one.because)) for one in reasons)
     return [plain(head), *(f"  {what:<12} {chosen:<24} {because}" for what, chosen, because in rows)]

@@ -55,10 +55,11 @@ def find_place(
         return Decision()
     choice = choose_among(draft, prompts)
     facts = facts_of(session, replace(prompt, text=words))
-    found = route(facts, choice, routing, chosen=starting.chosen, suggestions=suggestions)
+    asks_linear = suggestions is None and session.issue is not None
+    found = route(facts, choice, routing, chosen=starting.chosen, suggestions=suggestions, may_ask=asks_linear)
     if found.repository:
         return found
-    if suggestions is None and session.issue is not None and not found.unknown:
+    if asks_linear and session.issue is not None and not found.unknown:
         candidates = tuple((place.host, place.name) for place in routing.places if place.name in found.among)
         draft.enter(replace(starting, turn=draft.turn, asked=True))
         draft.do(SuggestRepositories(run=draft.turn.run, issue=session.issue.id, candidates=candidates))
@@ -126,13 +127,18 @@ def remind(draft: Draft, phase: Choosing, event: AskDue) -> None:
 
 
 def would_be(
-    facts: Facts, rules: Rules, *, chosen: str = "", suggestions: Sequence[Suggestion] | None = None
+    facts: Facts,
+    rules: Rules,
+    *,
+    chosen: str = "",
+    suggestions: Sequence[Suggestion] | None = None,
+    may_ask: bool = False,
 ) -> Choice:
-    """What would be decided of a request that nobody has made: a dry run."""
+    """What would be decided of a request that nobody has made: a dry run. See `route`."""
     first = choose(facts, rules.handling, sessions=rules.sessions)
     if not rules.routing.places:
         return first
-    found = route(facts, first, rules.routing, chosen=chosen, suggestions=suggestions)
+    found = route(facts, first, rules.routing, chosen=chosen, suggestions=suggestions, may_ask=may_ask)
     place = next((one for one in rules.routing.places if one.name == found.repository), None)
     if place is None:
         asked = Reason(what="repository", chosen="", because=f"people would be asked: {', '.join(found.among)}")

@@ -88,12 +88,14 @@ def route(
     *,
     chosen: str = "",
     suggestions: Sequence[Suggestion] | None = None,
+    may_ask: bool = False,
 ) -> Decision:
     """Decide.
 
     choice       of the request: the repository that its tag or a trigger names
     chosen       what people chose for the issue before; empty when they were not asked
     suggestions  of Linear; None when it was not asked
+    may_ask      it can be asked: where that may decide, nothing after it does yet
     """
     look = _Look(routing.places)
     for named, source in _named(facts, choice):
@@ -124,6 +126,8 @@ def route(
         look.among(
             fits, f"its `{kind}`", f"no `{kind}` fit {shown or 'this issue'}" if what else f"no `{kind}` are set"
         )
+    if may_ask and suggestions is None and look.is_open():
+        return look.decision()
     look.suggested(suggestions)
     look.default()
     return look.decision()
@@ -178,10 +182,12 @@ class _Look:
         elif not self._won:
             self.lose(why_not)
 
+    def is_open(self) -> bool:
+        """Whether nothing has decided, and there are several to choose from."""
+        return not self._won and len(self._left) > 1
+
     def suggested(self, suggestions: Sequence[Suggestion] | None) -> None:
-        if self._won:
-            return
-        if len(self._left) < 2:
+        if not self.is_open():
             return
         if suggestions is None:
             self.lose("Linear was not asked for a suggestion")
@@ -199,7 +205,8 @@ class _Look:
         if len(self._places) == 1:
             self.among([self._places[0].name], "it is the only one", "")
         elif self._won:
-            return
+            if marked and marked[0] != self._won:
+                self.lose(f"the default, {marked[0]}, comes after what decided")
         elif marked and marked[0] not in self._left:
             self.lose(f"the default, {marked[0]}, is not among those that fit")
         else:

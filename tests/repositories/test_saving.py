@@ -126,6 +126,12 @@ def settings_that_run(ran: Path) -> list[tuple[str, str]]:
         ("protocol.ext.allow", "always"),
         ("trailer.x.command", run),
         ("include.path", "../../evil-config"),
+        ("extensions.worktreeConfig", "true"),
+        ("diff.evil.textconv", run),
+        ("merge.evil.driver", run),
+        ("submodule.recurse", "true"),
+        ("submodule.evil.update", f"!{run}"),
+        ("url.http://127.0.0.1:9/.pushInsteadOf", "/"),
     ]
 
 
@@ -137,13 +143,18 @@ async def test_nothing_that_a_hostile_configuration_names_is_run(desk: Desk, tmp
     hooks = directory / "hooks"
     hooks.mkdir()
     (directory / ".git/hooks").mkdir()
-    names = "post-checkout pre-commit post-update reference-transaction fsmonitor-watchman pre-receive update post-index-change"
+    names = (
+        "post-checkout pre-commit post-commit post-merge pre-auto-gc pre-push proc-receive post-receive post-update "
+        "push-to-checkout reference-transaction fsmonitor-watchman pre-receive update post-index-change"
+    )
     for name in names.split():
         for place in (hooks, directory / ".git/hooks"):
             (place / name).write_text(f"#!/bin/sh\ntouch {ran}\n")
             (place / name).chmod(0o755)
     for name, value in settings_that_run(ran):
         run_git(directory, "config", "--file", str(directory / ".git/config"), name, value)
+
+    (directory / ".git/config.worktree").write_text(f"[core]\n\tfsmonitor = touch {ran}; false\n")
 
     # The trap works: git that opens the workspace runs it.
     run_git(directory, "-c", "remote.evil.promisor=false", "add", "--all", fails=True)
@@ -177,6 +188,10 @@ def borrow_objects(directory: Path, elsewhere: Path) -> None:
     (directory / ".git/objects/info/alternates").write_text(f"{elsewhere}\n")
 
 
+def share_another(directory: Path, elsewhere: Path) -> None:
+    (directory / ".git/commondir").write_text(f"{elsewhere}\n")
+
+
 def link_a_pack(directory: Path, elsewhere: Path) -> None:
     (directory / ".git/objects/pack/pack-x.pack").symlink_to(elsewhere)
 
@@ -196,6 +211,7 @@ def remove_the_workspace(directory: Path, _: Path) -> None:
         swap_git_for_file,
         link_objects,
         borrow_objects,
+        share_another,
         link_a_pack,
         pipe_for_a_pack,
         remove_the_workspace,

@@ -24,7 +24,6 @@ from dragoman.ledger.tx import Tx
 from dragoman.linear.client import open_linear
 from dragoman.record import Record
 
-
 # What is asked first comes first: whether, where, and then with what.
 _ORDER = (
     ("trigger", "mode"),

@@ -12,8 +12,8 @@ where HEAD and the branch point, which are small text files and read here; and t
 by their ids. A *reader* is a bare repository of ours, in our own folder, whose only link to the workspace is that its
 `objects/info/alternates` names the workspace's objects. Every git command runs in the reader or the trusted repository.
 
-What would lead out of the workspace is refused: links in place of `.git` or anything in `objects`, and an alternates
-file of the agent's, which would make another repository's objects part of this one.
+What would lead out of the workspace is refused: links in place of `.git` or anything in `objects`, a `commondir`, and an
+alternates file of the agent's, which would make another repository's objects part of this one.
 Doubt: a process of the agent that is still alive could put such a link there between check and use; it could then
 smuggle out an object of a repository that it cannot see, if it knew that object's id. Inside the sandbox it cannot.
 """
@@ -106,8 +106,9 @@ def checked_objects(workspace: Path) -> Path:
 
 
 def is_intact(workspace: Path) -> bool:
-    """Whether `.git` is still a plain directory."""
-    return _is_directory(workspace / ".git")
+    """Whether `.git` is still a plain directory that is its own: git follows a `commondir` to another one."""
+    store = workspace / ".git"
+    return _is_directory(store) and not os.path.lexists(store / "commondir")
 
 
 def make_reader(directory: Path, objects: Path, tips: Tips) -> None:

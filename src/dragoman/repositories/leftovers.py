@@ -60,7 +60,7 @@ async def look(workspace: Path, confine: Confine, *, deadline_s: float = LOOK_S)
     if not is_intact(workspace):
         raise GitError(f".git of {workspace.name} was removed or replaced", retryable=False)
     told = await git(
-        "--no-optional-locks", "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal",
+        *_here(workspace), "--no-optional-locks", "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal",
         "--ignore-submodules=all", "--", ".", *_NOT_OURS,
         cwd=workspace, deadline_s=deadline_s, within=confine(workspace, False),
     )  # fmt: skip
@@ -79,14 +79,19 @@ async def commit_left(workspace: Path, confine: Confine, message: str, *, deadli
     """
     deadline = Deadline(deadline_s)
     await git(
-        "add", "--all", "--", ".", *_NOT_OURS,
+        *_here(workspace), "add", "--all", "--", ".", *_NOT_OURS,
         cwd=workspace, deadline_s=deadline.left(), within=confine(workspace, False),
         # 1: what is left out is ignored anyway; the rest was added
         ok_codes=(0, 1),
     )  # fmt: skip
     await git(
-        "commit", "--quiet", "--no-verify", "--cleanup=whitespace", "--message", message,
+        *_here(workspace), "commit", "--quiet", "--no-verify", "--cleanup=whitespace", "--message", message,
         cwd=workspace, deadline_s=deadline.left(), env_extra=_AGENT, within=confine(workspace, False),
         # 1: nothing was left to commit after all
         ok_codes=(0, 1),
     )  # fmt: skip
+
+
+def _here(workspace: Path) -> tuple[str, str]:
+    """What `core.worktree` and a `.git` further up cannot change: a look elsewhere would find nothing to commit."""
+    return f"--git-dir={workspace / '.git'}", f"--work-tree={workspace}"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dragoman.core.events import Event
-from dragoman.core.events.desk import Delivered, Receipt, ShipFailed, Shipped, Undelivered, WorkFound
+from dragoman.core.events.desk import Delivered, FileShared, Receipt, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import PullRequestClosed, ReviewReceived
 from dragoman.core.events.issues import CommentRemoved, CommentWritten, IssueEdited
 from dragoman.core.events.linear import (
@@ -69,6 +69,7 @@ from dragoman.core.events.timers import (
     StopDue,
 )
 from dragoman.core.findings import Finding
+from dragoman.core.outbox import OutboxFile
 from dragoman.core.session import live_turn
 from dragoman.ids import ActivityId, AgentThread, AskId, CommentId, IssueId, MessageId, PartId, RunId, run_id
 from dragoman.record import Record
@@ -228,8 +229,16 @@ receipts = st.builds(
     trouble=st.sampled_from(["", "The forge is down."]),
     later=st.booleans(),
 )
+put_out = st.sampled_from(
+    [
+        OutboxFile(name="a.png", marks=("a", "b"), url="https://uploads.linear.app/a.png", image=True),
+        OutboxFile(name="a.png", problem="Linear could not be reached."),
+        OutboxFile(name="b.md", marks=("c",)),
+    ]
+)
 delivery = st.one_of(
     st.builds(WorkFound, run=runs, changed=st.booleans(), left=st.sampled_from([(), ("a.py",)])),
+    st.builds(FileShared, run=runs, file=put_out),
     st.builds(Shipped, run=runs, receipt=receipts),
     st.builds(ShipFailed, run=runs, reason=st.just("It could not be read.")),
     st.builds(Delivered, pull_request=st.sampled_from(["", "https://example.org/pull/1"])),

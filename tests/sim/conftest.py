@@ -18,6 +18,7 @@ from dragoman.sim.graphql import GraphQL
 from dragoman.sim.people import People
 from dragoman.sim.quota import Quota
 from dragoman.sim.records import AgentSession
+from dragoman.sim.store import Store
 from dragoman.sim.tokens import Tokens
 from dragoman.sim.world import World
 
@@ -91,7 +92,7 @@ def make_stage(*, requests: int = 5000, resources: frozenset[str] | None = None)
     agent = Agent(world)
     tokens = Tokens(clock, fixed=(Stage.token,), client_id="app", client_secret="sesame")
     quota = Quota(clock, requests=requests)
-    graphql = GraphQL(world, agent, tokens, quota)
+    graphql = GraphQL(world, agent, tokens, quota, Store(tokens, clock, lambda: "http://sim"))
     return Stage(clock, world, People(world), agent, tokens, quota, graphql)
 
 

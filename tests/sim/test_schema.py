@@ -23,7 +23,7 @@ from graphql import (
 from dragoman.sim.graphql import SCHEMA_TEXT
 
 # What Linear offers and we have no part in.
-NOT_OURS = {"attpr", "fu", "rc"}
+NOT_OURS = {"attpr", "rc"}
 
 
 @cache

@@ -158,7 +158,9 @@ def _told(issue: str, report: Report, remains: Remains, *, dry_run: bool) -> lis
     lines += [f"Not removed: {left}" for left in report.left]
     lines += ["What remains in Linear, for people to delete there:"]
     lines += [f"  the issue {issue} with its comments and attachments {remains.url}"]
-    lines += [f"  agent session {session} with all that was posted in it" for session in remains.sessions]
+    lines += [
+        f"  agent session {session} with all that was posted in it, files included" for session in remains.sessions
+    ]
     lines += ["What remains elsewhere:"]
     lines += [f"  pull request {address}" for address in remains.pull_requests]
     lines += [f"  the branch, if it was pushed: {branch}" for branch in remains.branches]

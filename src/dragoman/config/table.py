@@ -37,7 +37,7 @@ NAMED: Final = {
     "streaming": "ENABLE_SESSION_STREAMING",
 }
 
-_LEAST = {"resumes": 0, "retention_days": 0}  # everything else has to be greater than 0
+_LEAST = {"resumes": 0, "retention_days": 0, "outbox_files": 0}  # everything else has to be greater than 0
 
 _ELSEWHERE = frozenset(
     {"sessions", "handling", "routing", "respect_blockers", "in_review", "tell_edits"}

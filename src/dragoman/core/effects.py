@@ -157,7 +157,11 @@ class DisposeInstance(Record):
 
 
 class InspectWork(Record):
-    """Look at the workspace after the agent's last words; answered by WorkFound or ShipFailed. Changes nothing."""
+    """Look at the workspace after the agent's last words; answered by WorkFound or ShipFailed. Changes nothing there.
+
+    What the agent put out for people is brought to Linear on the way, a FileShared each: it is at hand for the answer,
+    whatever becomes of the rest. One that the turn has heard of already is not brought again.
+    """
 
     run: RunId
 

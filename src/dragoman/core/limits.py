@@ -31,6 +31,8 @@ class Rules(Record):
     retry_s         how long a provider's retries may last before the run is given up
     ship_s          how long the end of a turn may take to commit, push, verify and open a pull request; then people get
                     their answer without waiting for it
+    outbox_files    files that an answer shows of what the agent put into .dragoman/outbox/; 0 = none are sent to Linear
+    outbox_mb       the largest of them, in megabytes of 1,000,000 bytes
     checkpoint_s    how often the workspace of a live turn is saved, beside the end of each turn
     max_fix_rounds  turns that reviews, red checks and conflicts may begin before a person has to write
     review_poll_s   how often an open pull request is looked at without webhooks; less often while nothing happens
@@ -60,6 +62,8 @@ class Rules(Record):
     retry_attempts: int = 5
     retry_s: float = 180.0
     ship_s: float = 1_200.0
+    outbox_files: int = 10
+    outbox_mb: float = 10.0
     checkpoint_s: float = 300.0
     max_fix_rounds: int = 3
     review_poll_s: float = 60.0

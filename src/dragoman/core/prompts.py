@@ -18,6 +18,7 @@ from dragoman.core.choosing import Choice, Profile
 from dragoman.core.edits import COMMENTS_MOST, Edit
 from dragoman.core.events.linear import Issue, Prompt
 from dragoman.core.findings import Finding
+from dragoman.core.outbox import FOLDER
 from dragoman.core.session import Message, Session, Workspace
 from dragoman.core.text import one_line
 from dragoman.core.tools import bounded
@@ -67,7 +68,12 @@ answer.
 - Before you end, check your work the way this repository does (its tests, its linters).
 - Commit your work on this branch with a clear message when it is complete. Do not push and do not open a pull request: \
 that is done for you.
-- End with a short summary: what you changed, and how you verified it.
+{outbox}- End with a short summary: what you changed, and how you verified it.
+"""
+
+_OUTBOX_RULE = f"""\
+- What people should see that is no part of the change (a screenshot, a report) put as a file into `{FOLDER}/`: it is \
+shown under your summary.
 """
 
 _RULES: Mapping[Profile, str] = {"work": _WORK_RULES, "answer": _ANSWER_RULES, "plan": _PLAN_RULES}
@@ -102,17 +108,29 @@ this repository. Nothing else, and no greeting."""
 
 
 def first_prompt(
-    session: Session, prompt: Prompt, *, history: Sequence[Message], workspace: Workspace, summary: str = ""
+    session: Session,
+    prompt: Prompt,
+    *,
+    history: Sequence[Message],
+    workspace: Workspace,
+    summary: str = "",
+    outbox: bool = True,
 ) -> str:
     """The first message of an agent thread: our rules, what was said before, the context, the person's own words.
 
     history    earlier conversation on this issue, oldest first; the newest of it is kept when it is too long
     workspace  where the agent works
     summary    the agent's own, of the thread that it leaves; then the history is in there
+    outbox     whether files that it puts out are shown to people
     """
     choice = session.choice or Choice()
     rules = _RULES[choice.profile] + _SOURCES
-    rules = rules.format(directory=workspace.directory, repository=workspace.repository, branch=workspace.branch)
+    rules = rules.format(
+        directory=workspace.directory,
+        repository=workspace.repository,
+        branch=workspace.branch,
+        outbox=_OUTBOX_RULE if outbox else "",
+    )
     past = fence("earlier conversation", "" if summary else _conversation(_before(prompt, history)))
     known = fence("summary", bounded(summary, SUMMARY_MOST))
     guidance = fence("guidance", bounded(_guidance(prompt), GUIDANCE_MOST))

@@ -13,7 +13,7 @@ from dragoman.core.blocking import is_blocked, look_at_blockers
 from dragoman.core.draft import Draft
 from dragoman.core.effects import AbortRun, SaveWork, ShowPlan
 from dragoman.core.events import RunEvent
-from dragoman.core.events.desk import ShipFailed, Shipped, WorkFound
+from dragoman.core.events.desk import FileShared, ShipFailed, Shipped, WorkFound
 from dragoman.core.events.linear import IssueRead, RepositoriesSuggested
 from dragoman.core.events.opencode import (
     Aborted,
@@ -175,7 +175,7 @@ def during_run(draft: Draft, event: RunEvent) -> None:
             expire_ask(draft, ask)
         case RunAborted() | StopDue() | IssueRead() | RepositoriesSuggested() | PlaceDue() | BlockersDue():
             pass  # an abort that nobody waits for any more; an issue that was read before; a place that nobody looked up
-        case WorkFound() | Shipped() | ShipFailed() | ShipDue():
+        case WorkFound() | FileShared() | Shipped() | ShipFailed() | ShipDue():
             pass  # of a delivery that was begun before the agent was asked to commit
         case _:
             on_agent(draft, working(draft), event)

@@ -12,6 +12,7 @@ from dragoman.core.events.linear import Blocker, Issue, Person, Prompt
 from dragoman.core.events.opencode import Answered, AskRaised, Todo
 from dragoman.core.findings import Finding
 from dragoman.core.limits import FAILED_TURNS
+from dragoman.core.outbox import OutboxFile
 from dragoman.core.routing import Decision
 from dragoman.ids import AgentThread, CommentId, HostId, MessageId, OrganizationId, RunId, SessionId, thread_of
 from dragoman.record import Record
@@ -62,6 +63,7 @@ class Turn(Record):
     settled    the asks that people answered in it
     review     what of the pull request it takes up, without the words; `commits` what it brought there ("1a2b3c4 …"),
                `unpushed` whether something of it could not be brought
+    files      what the agent put out for people; the final activity shows it
     """
 
     run: RunId
@@ -89,6 +91,7 @@ class Turn(Record):
     review: tuple[Finding, ...] = ()
     commits: tuple[str, ...] = ()
     unpushed: bool = False
+    files: tuple[OutboxFile, ...] = ()
 
 
 class Review(Record):
@@ -252,6 +255,7 @@ class Session(Record):
     root        first comment of the thread that it is attached to; None without one, and until a session older than
                 this field hears of it
     edits       what people changed on the issue while it worked
+    outbox      what people were shown of the agent's files, and what they were told cannot be: digests, the newest ones
     """
 
     id: SessionId
@@ -287,6 +291,7 @@ class Session(Record):
     undelivered: bool = False
     root: CommentId | None = None
     edits: Edits = Edits()
+    outbox: tuple[str, ...] = ()
 
 
 class Message(Record):

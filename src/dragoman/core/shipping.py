@@ -20,10 +20,11 @@ from dragoman.core.activities import Response
 from dragoman.core.draft import Draft
 from dragoman.core.effects import InspectWork, LinkWork, NudgeAgent, ShipLater, ShipWork
 from dragoman.core.events import RunEvent
-from dragoman.core.events.desk import ShipFailed, Shipped, WorkFound
+from dragoman.core.events.desk import FileShared, ShipFailed, Shipped, WorkFound
 from dragoman.core.events.opencode import Answered, Outcome, Usage
 from dragoman.core.events.timers import HeartbeatDue, ShipDue
 from dragoman.core.limits import NEARLY
+from dragoman.core.outbox import remembered, with_file
 from dragoman.core.session import LEFT_ALONE, Closed, Live, Review, Shipping, Stopping, Working
 from dragoman.core.turns import on_heartbeat, refuse, settle
 from dragoman.ids import message_id, part_id
@@ -53,6 +54,8 @@ def on_shipping(draft: Draft, phase: Shipping, event: RunEvent) -> None:
     """News while work is delivered; those of the run are over."""
     answer = phase.answer
     match event:
+        case FileShared(file=file):
+            draft.turn_with(files=with_file(phase.turn.files, file))
         case WorkFound() if phase.found:
             pass
         case WorkFound(changed=False):
@@ -99,9 +102,12 @@ def nudge(draft: Draft, phase: Shipping, left: tuple[str, ...]) -> None:
 
 
 def finish(draft: Draft, phase: Shipping, told: str) -> None:
-    """People read the agent's words, and under them what became of the work."""
+    """People read the agent's words, under them its files, and what became of the work."""
     words = receipt.unfolded(phase.answer.text.strip()) or wording.ending.NO_WORDS
-    under = "\n\n".join(part for part in (wording.ending.not_started(phase.dropped).strip(), told) if part)
+    files = phase.turn.files
+    draft.change(outbox=remembered(draft.session.outbox, files))
+    parts = (wording.outbox.shown(files), wording.ending.not_started(phase.dropped).strip(), told)
+    under = "\n\n".join(part for part in parts if part)
     settle(draft, Response(body=receipt.joined(words, under)), "answered", phase.answer)
 
 

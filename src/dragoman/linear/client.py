@@ -15,7 +15,7 @@ from dragoman.core.events.linear import Blocker, Issue, Person, Suggestion
 from dragoman.core.events.opencode import Todo
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.ids import ActivityId, IssueId, OrganizationId, SessionId, Thread, UserId
-from dragoman.linear import files, outbound, wire
+from dragoman.linear import files, outbound, uploads, wire
 from dragoman.linear.governor import Governor, Priority
 from dragoman.linear.identity import Viewer
 from dragoman.linear.oauth import ClientCredentials, Credentials, GivenToken
@@ -225,6 +225,21 @@ class Linear:
     async def file(self, link: files.FileLink, room: int) -> files.File:
         """Fetch a file that `files.file_links(…, self.store)` found, of `room` bytes at most. Raises LinearError."""
         return await files.fetch(link, self._requests.http(), self._requests.credentials, room=room)
+
+    async def upload(self, name: str, mime: str, content: bytes) -> str:
+        """Keep a file in Linear's store; the address under which people of the organization see it. Raises LinearError.
+
+        Repeated, it makes another file: whoever calls remembers the address.
+        """
+        variables = {"contentType": mime, "filename": uploads.file_name(name), "size": len(content)}
+
+        async def ask() -> wire.UploadFile:
+            place = (await self._requests.read("FileUpload", variables, wire.FileUploadReply)).file_upload
+            if not place.success or place.upload_file is None:
+                raise LinearError("Linear gave no place for the file and no reason.")
+            return place.upload_file
+
+        return await uploads.upload(ask, self._requests.http(), store=self.store, mime=mime, content=content)
 
     async def person(self, user: UserId) -> Person:
         """Read a person. Raises LinearError, not retryable when there is none that we may see."""

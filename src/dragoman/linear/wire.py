@@ -295,6 +295,28 @@ class ViewerReply(Wire):
     viewer: RepliedViewer
 
 
+class UploadHeader(Wire):
+    key: str
+    value: str
+
+
+class UploadFile(Wire):
+    """A place for the bytes of a file: what the PUT goes to and with, and where the file is shown afterwards."""
+
+    upload_url: str
+    asset_url: str
+    headers: list[UploadHeader]
+
+
+class FileUpload(Wire):
+    success: bool
+    upload_file: UploadFile | None = None
+
+
+class FileUploadReply(Wire):
+    file_upload: FileUpload
+
+
 class TokenReply(Wire, rename=None):
     """The answer of /oauth/token."""
 

@@ -6,6 +6,7 @@ into the way between a look and a read leads nowhere.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -22,6 +23,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class Changed(Exception):
     """A file was changed while it was read."""
+
+
+class NotPlain(Exception):
+    """What lies at a path is no file that lies there alone: a link, a pipe, or one that has another name as well."""
+
+
+class TooLarge(Exception):
+    """A file is larger than wanted."""
 
 
 class Entry(Record):
@@ -71,6 +80,32 @@ def content(root: int, path: bytes, entry: Entry) -> Iterator[bytes]:
             raise Changed
 
 
+def plain_content(root: int, path: bytes, most: int) -> bytes:
+    """The content of a plain file, of `most` bytes at most; what is judged is what was opened.
+
+    Raises  NotPlain, TooLarge, Changed, OSError
+    """
+    try:
+        with _parent(root, path) as (folder, name):
+            descriptor = os.open(name, _FILE, dir_fd=folder)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
+            raise NotPlain from error
+        raise
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise NotPlain
+        if found.st_size > most:
+            raise TooLarge
+        whole = bytearray()
+        while len(whole) <= found.st_size and (piece := file.read(min(found.st_size + 1 - len(whole), CHUNK))):
+            whole += piece
+        if len(whole) != found.st_size:
+            raise Changed
+        return bytes(whole)
+
+
 def blob_id(root: int, path: bytes, entry: Entry) -> str:
     """The id that git gives to this content. Raises Changed"""
     digest = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
@@ -80,7 +115,11 @@ def blob_id(root: int, path: bytes, entry: Entry) -> str:
 
 
 def files_below(root: int, folder: bytes, limit: int) -> Iterator[bytes]:
-    """Paths of everything in a repository that lies within the workspace, without what its own git keeps."""
+    """Paths of everything below a folder of the workspace, without what a git of its own keeps there.
+
+    limit   how many files and folders are looked at, a folder's worth more at most
+    Raises  OSError, for a link in the place of a folder too
+    """
     pending = [folder.rstrip(b"/")]
     count = 0
     while pending and count < limit:
@@ -91,6 +130,7 @@ def files_below(root: int, folder: bytes, limit: int) -> Iterator[bytes]:
                 if name.lower() == b".git":
                     continue
                 if entry.is_dir(follow_symlinks=False):
+                    count += 1  # folders in folders without end are no way around the limit
                     pending.append(here + b"/" + name)
                 else:
                     count += 1

@@ -225,6 +225,8 @@ class _Snapshot:
                 entry = reading.look(root, path)
                 if entry is None:
                     continue
+                if entry.size > left:
+                    raise self._too_much()  # before it is read: a file may be said to hold a terabyte of nothing
                 key = path.decode("utf-8", "surrogateescape")
                 blob, is_stored = _blob(root, path, entry, known, stored, key)
                 files[key] = (entry.stamp, entry.mode, blob)
@@ -232,15 +234,14 @@ class _Snapshot:
                     out.write(b"M %s %s %s\n" % (entry.mode.encode(), blob.encode(), _quoted(path)))
                     continue
                 left -= entry.size
-                if left < 0:
-                    raise GitError(
-                        f"{self._directory.name} holds more than {MOST_BYTES >> 30} GiB that are not committed",
-                        retryable=False,
-                    )
                 out.write(b"M %s inline %s\n" % (entry.mode.encode(), _quoted(path)))
                 _write_data(out, root, path, entry)
             out.write(b"\ndone\n")
         return _Known(commit="", read_at=read_at, files=files)
+
+    def _too_much(self) -> GitError:
+        what = f"{self._directory.name} holds more than {MOST_BYTES >> 30} GiB that are not committed"
+        return GitError(what, retryable=False)
 
     def _remembered(self) -> _Known | None:
         try:

@@ -36,6 +36,7 @@ from dragoman.runtime.performers.delivery import Delivery
 from dragoman.runtime.performers.forgetting import Forgetting
 from dragoman.runtime.performers.housekeeping import Housekeeping
 from dragoman.runtime.performers.keeping import Keeping
+from dragoman.runtime.performers.outbox import Outbox
 from dragoman.runtime.performers.people import People
 from dragoman.runtime.performers.reviews import POLL, Reviews
 from dragoman.runtime.projector import Projector
@@ -168,7 +169,8 @@ class Service:
         forgetting = Forgetting(self.engine, self.agent_host, self.desk, self.projector)
         reviews = Reviews(self.engine, self.desk, forge, hooks=lambda: bool(self.settings.github_webhook_secrets))
         housekeeping = Housekeeping(self.engine, forgetting, self.keeping, reviews, lambda: self.settings)
-        delivery = Delivery(self.engine, self.desk, forge, confine=confine, environment=verify_environment())
+        outbox = Outbox(self.engine, self.linear)
+        delivery = Delivery(self.engine, self.desk, forge, outbox, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,
             "start": self._agent.perform,

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from dragoman.clock import Clock
 from dragoman.record import Record
@@ -35,6 +36,7 @@ class Fault(Record):
     times          how many requests it hits; None = until cleared
     operation      only requests whose first top-level field is this ("agentActivityCreate"); "" = all
     content_type   only activities of this type ("response"); "" = all
+    skip           how many requests that fit go through before
     status         HTTP status of server_error
     retry_after_s  what the headers of rate_limited and too_many say
     """
@@ -43,6 +45,7 @@ class Fault(Record):
     times: int | None = 1
     operation: str = ""
     content_type: str = ""
+    skip: int = 0
     status: int = 503
     retry_after_s: float = 1.0
 
@@ -109,6 +112,9 @@ class Faults:
             if fault.operation not in ("", operation):
                 continue
             if fault.content_type and _content_type(body) != fault.content_type:
+                continue
+            if fault.skip:
+                self._standing[place] = (replace(fault, skip=fault.skip - 1), left)
                 continue
             if left is not None:
                 if left <= 1:

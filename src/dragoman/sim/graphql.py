@@ -27,6 +27,7 @@ from dragoman.sim.agent import Agent
 from dragoman.sim.quota import POINTS_PER_QUERY, Quota, complexity
 from dragoman.sim.refusals import Refused, as_reply, not_authenticated, rate_limited
 from dragoman.sim.resolvers import Asked, content_type, install
+from dragoman.sim.store import Store
 from dragoman.sim.tokens import Tokens
 from dragoman.sim.world import World
 
@@ -63,12 +64,12 @@ class _Prepared(Record):
 class GraphQL:
     """Executes documents against a world on behalf of the agent's app."""
 
-    def __init__(self, world: World, agent: Agent, tokens: Tokens, quota: Quota) -> None:
+    def __init__(self, world: World, agent: Agent, tokens: Tokens, quota: Quota, store: Store) -> None:
         self._schema = build_schema(SCHEMA_TEXT)
         install(self._schema)
         self._tokens = tokens
         self._quota = quota
-        self._asked = Asked(world=world, agent=agent, quota=quota)
+        self._asked = Asked(world=world, agent=agent, quota=quota, store=store)
         self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self._decode = msgspec.json.Decoder(Question).decode
         self.requests: dict[str, int] = {}  # top-level field -> how often it was asked for

@@ -19,6 +19,7 @@ from dragoman.sim.payloads import iso, priority_label
 from dragoman.sim.quota import Quota
 from dragoman.sim.records import Activity, AgentSession, Comment, Issue
 from dragoman.sim.refusals import not_found
+from dragoman.sim.store import Store
 from dragoman.sim.world import World
 
 Resolver = Callable[..., Any]
@@ -32,6 +33,7 @@ class Asked(Record):
     world: World
     agent: Agent
     quota: Quota
+    store: Store
 
 
 @cache
@@ -206,6 +208,11 @@ def _link_url(_: Any, info: Info, issueId: str, url: str, title: str | None = No
     return _written("attachment", _agent(info).attach(issueId, url, title), info)
 
 
+def _file_upload(_: Any, info: Info, filename: str, contentType: str, size: int, **__: Any) -> dict[str, object]:
+    asked: Asked = info.context
+    return _written("uploadFile", asked.store.expect(filename, contentType, size), info)
+
+
 def _comment_url(comment: Comment, info: Info) -> str:
     place = _issue(comment, info)
     return f"{place.url if place else 'https://linear.app'}#comment-{comment.id[:8]}"
@@ -238,6 +245,7 @@ _FIELDS: dict[str, dict[str, Resolver]] = {
         "agentSessionUpdate": _session_update,
         "agentSessionCreateOnIssue": _create_on_issue,
         "agentSessionCreateOnComment": _create_on_comment,
+        "fileUpload": _file_upload,
         "issueLabelCreate": _label_create,
         "issueUpdate": _issue_update,
         "commentCreate": _comment_create,

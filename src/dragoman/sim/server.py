@@ -87,8 +87,8 @@ class Simulator:
         self.quota = Quota(clock, requests=requests_per_hour, points=points_per_hour)
         fixed = (self.access_token,) if self.access_token else ()
         self.tokens = Tokens(clock, fixed=fixed, client_id=client_id, client_secret=self.client_secret)
-        self.store = store.Store(self.tokens)
-        self.graphql = GraphQL(self.world, self.agent, self.tokens, self.quota)
+        self.store = store.Store(self.tokens, clock, lambda: self.url)
+        self.graphql = GraphQL(self.world, self.agent, self.tokens, self.quota, self.store)
         self.faults = Faults(clock, self.world.changed)
         self.hooks = Hooks(self.world, url=webhook_url, secret=self.secret, clock=clock, time_scale=retry_scale)
         self.model = Model(clock=clock, default=story)
@@ -192,7 +192,7 @@ class Simulator:
                 await self._graphql(scope, receive, send)
             elif path == "/oauth/token" and scope["method"] == "POST":
                 await self._token(scope, receive, send)
-            elif path.startswith(store.PREFIX):
+            elif path.startswith((store.PREFIX, store.STORAGE)):
                 await self.store.serve(scope, receive, send)
             elif self.forge is not None and path.startswith(FORGE_PREFIX):
                 await self.forge.serve(scope, receive, send)

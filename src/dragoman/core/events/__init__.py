@@ -6,7 +6,7 @@ Events of a run carry its RunId; those of a run that the session has left change
 
 from __future__ import annotations
 
-from dragoman.core.events.desk import Delivered, ShipFailed, Shipped, Undelivered, WorkFound
+from dragoman.core.events.desk import Delivered, FileShared, ShipFailed, Shipped, Undelivered, WorkFound
 from dragoman.core.events.forge import ForgeEvent
 from dragoman.core.events.issues import IssueEvent
 from dragoman.core.events.linear import IssueRead, LinearEvent, RepositoriesSuggested
@@ -45,6 +45,7 @@ RuntimeEvent = (
     | StopDue
     | PatienceOver
     | WorkFound
+    | FileShared
     | Shipped
     | ShipFailed
     | ShipDue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dragoman.core.outbox import OutboxFile
 from dragoman.ids import RunId
 from dragoman.record import Record
 
@@ -83,6 +84,13 @@ class WorkFound(Record):
     run: RunId
     changed: bool
     left: tuple[str, ...] = ()
+
+
+class FileShared(Record):
+    """A file that the agent put out for people is at Linear, or cannot be brought there."""
+
+    run: RunId
+    file: OutboxFile
 
 
 class Shipped(Record):

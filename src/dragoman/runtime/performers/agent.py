@@ -179,7 +179,7 @@ class AgentWork:
                 return prompts.nudge(effect.left)
             if isinstance(effect, StartRun | SteerRun) and effect.message == message:
                 if isinstance(effect, StartRun) and session.workspace is not None and session.runs == 1:
-                    return await first_text(ledger, session, effect.prompt, session.workspace)
+                    return await first_text(self._engine, session, effect.prompt, session.workspace)
                 return prompts.follow_up(effect.prompt)
         return prompts.resumed("")
 

@@ -33,6 +33,7 @@ from dragoman.repositories.leftovers import Confine, Left, look
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.hand_in import HandIn, shipped_so_far
+from dragoman.runtime.performers.outbox import Outbox
 from dragoman.runtime.workers import Postponed
 
 NEARLY_ALL = 0.9  # of the time; the rest is for telling
@@ -47,6 +48,7 @@ class _NotWanted(Exception):
 class Delivery:
     """Performs what brings work to the forge.
 
+    outbox       brings what the agent put out for people to Linear
     confine      holds commands of ours in an agent's files; None where nothing can: then uncommitted work is not seen
     environment  what verify commands get
     """
@@ -56,6 +58,7 @@ class Delivery:
         engine: Engine,
         desk: Desk,
         forge: Forge,
+        outbox: Outbox,
         *,
         confine: Confine | None,
         environment: Mapping[str, str],
@@ -63,6 +66,7 @@ class Delivery:
         self._engine = engine
         self._desk = desk
         self._forge = forge
+        self._outbox = outbox
         self._confine = confine
         self._environment = environment
         self._branches: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -85,6 +89,8 @@ class Delivery:
         session = await self._shipping(run)
         if session is None or session.workspace is None:
             return None
+        if isinstance(session.phase, Shipping):
+            await self._outbox.share(session, run, session.phase)
         place, trusted = session.workspace, self._desk.trusted(session)
         try:
             left = await self._look(place)

@@ -97,7 +97,7 @@ class RunStarts:
             if await client.message(thread, workspace.directory, effect.message) is None:
                 text = prompts.follow_up(effect.prompt)
                 if thread != session.thread:
-                    text = await first_text(self._engine.ledger, session, effect.prompt, workspace, summary)
+                    text = await first_text(self._engine, session, effect.prompt, workspace, summary)
                 text += "".join(f"\n\nAbout the workspace: {note}" for note in notes)
                 files, missing = await self._attachments.of(
                     effect.prompt, session.issue if thread != session.thread else None
@@ -187,12 +187,11 @@ def thread_key(session: Session) -> str:
     return f"{key} #{session.threads + 1}" if session.threads else key
 
 
-async def first_text(
-    ledger: SqliteLedger, session: Session, prompt: Prompt, workspace: Workspace, summary: str = ""
-) -> str:
+async def first_text(engine: Engine, session: Session, prompt: Prompt, workspace: Workspace, summary: str = "") -> str:
     """What a new thread is told: the request, the issue, and what was said before, or the agent's summary of that."""
-    history = await _history(ledger, session)
-    return prompts.first_prompt(session, prompt, history=history, workspace=workspace, summary=summary)
+    history = await _history(engine.ledger, session)
+    outbox = engine.rules.outbox_files > 0
+    return prompts.first_prompt(session, prompt, history=history, workspace=workspace, summary=summary, outbox=outbox)
 
 
 async def _history(ledger: SqliteLedger, session: Session) -> list[Message]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
-from dragoman.web.asgi import Receive
+from dragoman.web.asgi import Receive, Scope, Send, send_text
 
 BODY_MOST = 5 * 1024 * 1024  # bytes; Linear's own client refuses more
 BODY_S = 10.0
@@ -55,6 +56,26 @@ async def read_body(
     chunks.clear()
     await _discard(receive)
     raise BodyTooLarge
+
+
+async def read_delivery(
+    scope: Scope, receive: Receive, send: Send, counts: Counter[str], within_s: float = BODY_S
+) -> bytes | None:
+    """The body of a webhook; None when there is none and the sender has its answer, or went away.
+
+    counts  says why there was none
+    """
+    try:
+        return await read_body(scope["headers"], receive, within_s)
+    except Disconnected:
+        pass
+    except BodyTooLarge:
+        counts["too_large"] += 1
+        await send_text(send, 413, "The body is larger than 5 MiB.")
+    except BodyTooSlow:
+        counts["too_slow"] += 1
+        await send_text(send, 408, "The body did not come in time.")
+    return None
 
 
 async def _discard(receive: Receive) -> None:

@@ -16,7 +16,7 @@ from dragoman.repositories.github_hooks import Hint, UnacceptableHook, open_hook
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.reviews import ask_to_look
 from dragoman.web.asgi import Receive, Scope, Send, send_text
-from dragoman.web.body import BodyTooLarge, BodyTooSlow, Disconnected, read_body
+from dragoman.web.body import read_delivery
 from dragoman.web.repeats import Repeats
 
 DECIDE_S = 8.0  # GitHub waits 10 s
@@ -51,17 +51,8 @@ class GitHubWebhook:
         if not self._secrets:
             await send_text(send, 404, "No webhook is expected here: GITHUB_WEBHOOK_SECRET is not set.")
             return
-        try:
-            body = await read_body(scope["headers"], receive)
-        except Disconnected:
-            return
-        except BodyTooLarge:
-            self.counts["too_large"] += 1
-            await send_text(send, 413, "The body is larger than 5 MiB.")
-            return
-        except BodyTooSlow:
-            self.counts["too_slow"] += 1
-            await send_text(send, 408, "The body did not come in time.")
+        body = await read_delivery(scope, receive, send, self.counts)
+        if body is None:
             return
         status, text = await self._decide(scope, body)
         await send_text(send, status, text)

@@ -26,7 +26,7 @@ from dragoman.linear.webhook import Delivery, UnacceptableDelivery, check_secret
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.tenant import Tenant
 from dragoman.web.asgi import Receive, Scope, Send, send_text
-from dragoman.web.body import BODY_S, BodyTooLarge, BodyTooSlow, Disconnected, read_body
+from dragoman.web.body import BODY_S, read_delivery
 from dragoman.web.repeats import Repeats
 
 # Linear waits 5 s. An answer that comes later is a failure for Linear, whatever it says; its next try is wanted then.
@@ -90,17 +90,8 @@ class LinearWebhook:
             await send_text(send, 405, "POST only")
             return
         began = time.monotonic()
-        try:
-            body = await read_body(scope["headers"], receive, self._body_s)
-        except Disconnected:
-            return
-        except BodyTooLarge:
-            self.counts["too_large"] += 1
-            await send_text(send, 413, "The body is larger than 5 MiB.")
-            return
-        except BodyTooSlow:
-            self.counts["too_slow"] += 1
-            await send_text(send, 408, "The body did not come in time.")
+        body = await read_delivery(scope, receive, send, self.counts, self._body_s)
+        if body is None:
             return
         status, text = await self._decide(scope, body)
         await send_text(send, status, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,9 @@ def toml(folder: Path) -> Path:
 
 @pytest.mark.parametrize("make", [dotenv, secret_file, toml])
 @pytest.mark.parametrize("mode, doubted, refused", [(0o600, 0, 0), (0o640, 0, 0), (0o644, 1, 0), (0o602, 0, 1)])
-def test_a_file_with_secrets_is_for_us_alone(folder: Path, make, mode: int, doubted: int, refused: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_with_secrets_is_for_us_alone(
+    folder: Path, make: Callable[[Path], Path], mode: int, doubted: int, refused: int
+) -> None:
     file = make(folder)
     file.chmod(mode)
     more = {"DRAGOMAN_SECRETS_DIR": str(file.parent)} if file.parent.name == "secrets" else {}

@@ -99,7 +99,7 @@ def _done(number: int, until: float) -> Report:
     while alone is None and (alone := look(lambda tx: forgetting.report_of(tx, number))) is None:
         if time.monotonic() > until:
             fail("It is not done yet; the service goes on with it. Run this again to see.")
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # the service is another process, and the ledger's file calls nobody
     change(lambda tx: forgetting.drop_report(tx, number))
     return alone
 

@@ -113,7 +113,7 @@ def watch(session: str, until_settled: bool) -> None:
                 seen = line.n
             live = live or len(lines) == read.LINES
             if not lines:
-                time.sleep(WATCH_S)
+                time.sleep(WATCH_S)  # the service is another process, and the ledger's file calls nobody
     except KeyboardInterrupt:
         return
 

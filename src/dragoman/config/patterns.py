@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# Python's own parser: a table of our own would misread escapes, classes and flags.
+# Python's own parser: a table of our own would misread escapes, classes and flags. It has no public name (`sre_parse`,
+# which was one, is deprecated since 3.11); where a newer Python has another tree, the tests of this module say so.
 _parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001
 _GREEDY, _LAZY = _parser.MAX_REPEAT, _parser.MIN_REPEAT  # possessive ones never go back
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from dragoman.config.patterns import runs_away
 from dragoman.core.choosing import PRIORITIES, Handling, Mode, PermissionRule, Template, Trigger, Way
@@ -18,6 +18,9 @@ _CONDITIONS = ("words", "label", "team", "project", "state", "creator")
 _OUTCOMES = ("mode", "template", "repository", "agent", "model", "permissions", "priority")
 _TRIGGER_KEYS = ("name", *_CONDITIONS, "regex", "on", *_OUTCOMES)
 _TEMPLATE_KEYS = ("name", "text", "agent", "model", "plan_first")
+
+_MODES: tuple[Mode, ...] = get_args(Mode)
+Word = TypeVar("Word", bound=str)
 
 # note(problem, where, key): the problem is about `key` of the table `where`, "[[triggers]] 2"
 Note = Callable[[str, str, str], None]
@@ -80,7 +83,7 @@ class _Row:
             self._note(
                 "", f"says nothing of what follows: give one of {', '.join(_OUTCOMES)}. Example: {self._example}"
             )
-        mode = self._one_of("mode", get_args(Mode))
+        mode = self._one_of("mode", _MODES)
         on = tuple(way.replace("-", "_") for way in self._texts("on"))
         for way in on:
             if way not in get_args(Way):
@@ -91,7 +94,7 @@ class _Row:
             name=self._text("name") or f"trigger {self._number}",
             regex=self._regex(),
             on=tuple(way for way in get_args(Way) if way in on),
-            mode=mode,  # type: ignore[arg-type]  # one of its words, or None
+            mode=mode,
             template=self._known("template", templates, "[[templates]]"),
             repository=self._known("repository", repositories, "[[repositories]]"),
             agent=self._text("agent"),
@@ -117,12 +120,12 @@ class _Row:
         self._note(key, f'{key} must be a text or a list of texts. Example: {key} = ["…", "…"]')
         return ()
 
-    def _one_of(self, key: str, allowed: Sequence[str]) -> str | None:
+    def _one_of(self, key: str, allowed: Sequence[Word]) -> Word | None:
         value = self._text(key)
-        if not value or value in allowed:
-            return value or None
-        self._note(key, f"{key} {value!r} is none of {', '.join(allowed)}; {_meant(value, allowed)}")
-        return None
+        found = next((word for word in allowed if word == value), None)
+        if value and found is None:
+            self._note(key, f"{key} {value!r} is none of {', '.join(allowed)}; {_meant(value, allowed)}")
+        return found
 
     def _known(self, key: str, known: Sequence[str], where: str) -> str:
         value = self._text(key)

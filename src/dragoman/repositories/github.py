@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -25,6 +25,8 @@ PAGE: Final = 100  # rows; the most that GitHub gives
 MOST_PAGES: Final = 10
 _REPLY_LIMIT: Final = 8 * 1024 * 1024
 _LONGEST_WAIT_S: Final = 3_600.0
+
+T = TypeVar("T")
 
 
 class PullRequest(Record):
@@ -100,7 +102,7 @@ class GitHub:
         return _read(await self._ask("PATCH", f"/pulls/{known.number}", _Wire, body={"body": body}))
 
     # ── for what happens on a pull request ───────────────────────────────
-    async def read(self, path: str, shape: type[Any], *, kept: Kept | None = None) -> Any:
+    async def read(self, path: str, shape: type[T], *, kept: Kept | None = None) -> T:
         """What is at a path below the repository.
 
         kept    what was read before; filled
@@ -118,11 +120,11 @@ class GitHub:
             kept[path] = (named, reply)
         return read_reply(reply, shape)
 
-    async def read_all(self, path: str, row: type[Any], *, kept: Kept | None = None) -> list[Any]:
+    async def read_all(self, path: str, rows_of: type[list[T]], *, kept: Kept | None = None) -> list[T]:
         """All rows of a list, page by page, the first MOST_PAGES. Raises ForgeError."""
-        rows: list[Any] = []
+        rows: list[T] = []
         for page in range(1, MOST_PAGES + 1):
-            found = await self.read(f"{path}?per_page={PAGE}&page={page}", list[row], kept=kept)  # type: ignore[valid-type]
+            found = await self.read(f"{path}?per_page={PAGE}&page={page}", rows_of, kept=kept)
             rows += found
             if len(found) < PAGE:
                 break
@@ -147,11 +149,11 @@ class GitHub:
         self,
         method: str,
         path: str,
-        shape: type[Any],
+        shape: type[T],
         *,
         params: Mapping[str, str] | None = None,
         body: object = None,
-    ) -> Any:
+    ) -> T:
         status, headers, reply = await ask(
             method, self._repository + path, f"Bearer {await self._token()}", params=params, body=body
         )
@@ -216,7 +218,7 @@ async def _end_of(url: str, most: int, *, secure: bool) -> str:
     return end.decode("utf-8", "replace")
 
 
-def read_reply(reply: bytes, shape: type[Any]) -> Any:
+def read_reply(reply: bytes, shape: type[T]) -> T:
     """Decode a reply. Raises ForgeError."""
     try:
         return msgspec.json.decode(reply, type=shape)

@@ -9,7 +9,7 @@ Source  docs.github.com/en/rest/pulls, /rest/issues/comments, /rest/collaborator
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -19,6 +19,8 @@ from dragoman.errors import ForgeError
 from dragoman.record import Record
 from dragoman.repositories.github import GitHub, Kept
 from dragoman.repositories.github_checks import Checks, RedCheck
+
+T = TypeVar("T")
 
 WORDS_MOST: Final = 5_000  # characters of one comment
 RIGHTS_S: Final = 600.0  # how long it is remembered who may write
@@ -122,7 +124,7 @@ class PullRequestReader:
 
     async def read(self) -> PullState:
         """How it stands. Raises ForgeError."""
-        pull: _Pull = await self._github.read(f"/pulls/{self._number}", _Pull, kept=self._kept)
+        pull = await self._github.read(f"/pulls/{self._number}", _Pull, kept=self._kept)
         if pull.state != "open":
             by = pull.merged_by.login if pull.merged_by else ""
             return PullState(
@@ -143,7 +145,7 @@ class PullRequestReader:
         """Answer in a thread, or beside the pull request when `thread` is 0; once for each key. Raises ForgeError."""
         mark = f"{_MARK} {key} -->"
         place = f"/pulls/{self._number}/comments" if thread else f"/issues/{self._number}/comments"
-        there: list[_Comment] = await self._github.read_all(place, _Comment)
+        there = await self._github.read_all(place, list[_Comment])
         if any(mark in (comment.body or "") for comment in there):
             return
         path = f"{place}/{thread}/replies" if thread else place
@@ -151,9 +153,9 @@ class PullRequestReader:
 
     # ── people ───────────────────────────────────────────────────────────
     async def _opinions(self) -> list[Opinion]:
-        reviews: list[_Review] = await self._rows("/reviews", _Review)
-        comments: list[_Comment] = await self._rows("/comments", _Comment)
-        beside: list[_Comment] = await self._rows("/comments", _Comment, of="issues")
+        reviews = await self._rows("/reviews", list[_Review])
+        comments = await self._rows("/comments", list[_Comment])
+        beside = await self._rows("/comments", list[_Comment], of="issues")
         found = []
         for review in reviews:
             asks, words = review.state == "CHANGES_REQUESTED", (review.body or "").strip()
@@ -167,8 +169,8 @@ class PullRequestReader:
                 found.append(Opinion(key=f"beside:{one.id}", author=_login(one.user), text=words[:WORDS_MOST]))
         return found
 
-    async def _rows(self, what: str, row: type[Any], *, of: str = "pulls") -> list[Any]:
-        return await self._github.read_all(f"/{of}/{self._number}{what}", row, kept=self._kept)
+    async def _rows(self, what: str, rows_of: type[list[T]], *, of: str = "pulls") -> list[T]:
+        return await self._github.read_all(f"/{of}/{self._number}{what}", rows_of, kept=self._kept)
 
     async def _counts(self, user: _User | None, words: str | None) -> bool:
         """Whether it is heeded: a person's words, who may write to the repository, and none of our own."""
@@ -182,7 +184,7 @@ class PullRequestReader:
 
     async def _may_write(self, login: str) -> bool:
         try:
-            right: _Right = await self._github.read(f"/collaborators/{quote(login)}/permission", _Right)
+            right = await self._github.read(f"/collaborators/{quote(login)}/permission", _Right)
         except ForgeError as error:
             if error.kind not in {"missing", "right"}:
                 raise

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from dragoman.core.effects import Effect
+from dragoman.core.effects import Effect, Remind
+from dragoman.core.events.timers import HeartbeatDue
 from dragoman.core.session import Closed, Message, Phase, Resting, Session, Starting, Turn, Working
 from dragoman.ids import AgentThread, HostId, SessionId
 from dragoman.ledger import effects, find, numbers, read, turns
@@ -168,3 +169,22 @@ async def test_the_backlog_tells_what_is_overdue_and_how_old_it_is(ledger: Sqlit
         read.Backlog(pool="start", heads=1, overdue=0, oldest_s=5.0),
         read.Backlog(pool="timers", heads=1, overdue=0, oldest_s=5.0),
     ]
+
+
+async def test_reminders_of_a_turn_that_has_ended_are_not_still_to_be_done(
+    ledger: SqliteLedger, clock: HeldClock
+) -> None:
+    story = Story(ledger, clock)
+    earlier = Remind(event=HeartbeatDue(run=a_run(turn=1)), after_s=300)
+    now = Remind(event=HeartbeatDue(run=a_run(turn=2)), after_s=600)
+    session = a_session_in(Working(turn=Turn(run=a_run(turn=2), number=2)), "one", thread="ses_1")
+    await story.tell(session, earlier, now)
+    assert [line.due_at for line in await waiting(ledger, session)] == [clock.now + 600]
+    await story.tell(replace(session, phase=Resting()), a_post("told:1"))
+    assert [line.kind for line in await waiting(ledger, session)] == ["Post"]
+
+
+async def waiting(ledger: SqliteLedger, session: Session) -> tuple[read.EffectLine, ...]:
+    details = await ledger.read(read.details, session.id)
+    assert details is not None
+    return details.effects

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
-from dragoman.core.session import Session, Status
+from dragoman.core.effects import Remind
+from dragoman.core.session import Session, Status, live_turn
+from dragoman.errors import LedgerError
 from dragoman.ids import HostId, OrganizationId, SessionId
 from dragoman.ledger import queries
-from dragoman.ledger.codec import decode_session
+from dragoman.ledger.codec import decode_effect, decode_session
 from dragoman.ledger.pools import Pool
 from dragoman.ledger.tx import Tx
 from dragoman.record import Record
@@ -148,12 +152,13 @@ def details(tx: Tx, session: SessionId) -> Details | None:
     row = tx.execute(_SQL["session"], (session,)).fetchone()
     if row is None:
         return None
+    known = decode_session(row[-1])
     return Details(
         summary=_summary(row[:-1]),
-        session=decode_session(row[-1]),
+        session=known,
         journal=tuple(journal(tx, session)),
         messages=tuple(conversation(tx, session)),
-        effects=tuple(_effect_line(one) for one in tx.execute(_SQL["waiting_effects"], (session, LINES)).fetchall()),
+        effects=tuple(_waiting(tx, known)),
         statuses=tuple(status_changes(tx, session)),
     )
 
@@ -242,6 +247,18 @@ def deliveries(tx: Tx, limit: int = 50) -> list[DeliveryLine]:
         )
         for at, key, kind, action, organization, session, verdict in rows
     ]
+
+
+def _waiting(tx: Tx, session: Session) -> Iterator[EffectLine]:
+    """What is still to be done, without reminders of turns that have ended: when they come, they change nothing."""
+    turn = live_turn(session)
+    for *row, body in tx.execute(_SQL["waiting_effects"], (session.id, LINES)).fetchall():
+        line = _effect_line(row)
+        with suppress(LedgerError):
+            effect = decode_effect(body)
+            if isinstance(effect, Remind) and (turn is None or effect.event.run != turn.run):
+                continue
+        yield line
 
 
 def _summary(row: Any) -> Summary:

@@ -28,7 +28,7 @@ SELECT turn, at, role, text, author, linear_id, opencode_id, tokens, cost FROM (
 
 -- name: waiting_effects
 -- The unfinished effects of a session, in the order in which they were queued.
-SELECT n, lane, pool, kind, created_at, due_at, head, attempts, claim IS NOT NULL, outcome, error
+SELECT n, lane, pool, kind, created_at, due_at, head, attempts, claim IS NOT NULL, outcome, error, body
 FROM effects WHERE session = ? AND done_at IS NULL AND (lane IS NOT NULL OR head = 1) ORDER BY n LIMIT ?;
 
 -- name: parked_effects

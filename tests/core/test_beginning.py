@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from dragoman.core import wording
 from dragoman.core.activities import Response, Thought
 from dragoman.core.effects import BeginIssue, Post, ReadIssue, Remind, StartRun, SteerRun
 from dragoman.core.events.linear import Prompted, SessionOpened, Withdrawn
@@ -259,3 +262,18 @@ def test_a_delegation_that_comes_during_a_simple_answer_waits_and_becomes_a_sess
     assert story.session.choice is not None
     assert story.session.choice.mode == "session"
     assert story.session.thread is None
+
+
+@pytest.mark.parametrize("worked_before", [False, True])
+def test_a_session_that_only_got_the_guide_is_completed_and_one_with_work_goes_on(worked_before: bool) -> None:
+    story = Story()
+    if worked_before:
+        story.works().settles()
+    turns = story.session.turns
+    followed = story.writes("help") if worked_before else story.opens("help")
+    assert bodies(followed) == [wording.beginning.GUIDE]
+    assert story.session.turns == turns + 1
+    assert story.session.phase == (Resting(after="answered") if worked_before else Closed(reason="answered"))
+    assert status(story.session) == ("active" if worked_before else "completed")
+    story.writes("then fix it")
+    assert isinstance(story.session.phase, Starting)

@@ -110,6 +110,13 @@ async def test_a_turn_that_waited_begins_when_the_one_before_it_ends(telling: Te
     assert (await telling.ledger.read(numbers.live_turns)) == {SESSION: 2}
 
 
+async def test_a_turn_that_needs_no_agent_counts_as_answered(telling: Telling) -> None:
+    await telling.hear(Prompted(prompt=a_prompt("help")))
+    (guided,) = await telling.rows()
+    assert (guided.outcome, guided.begun_at) == ("answered", guided.ended_at)
+    assert (await telling.ledger.read(numbers.counts)).turns == {"answered": 1}
+
+
 async def test_stopped_and_refused_turns_are_told_apart(telling: Telling) -> None:
     await telling.hear(StopRequested(sent_at=0.0), OPENED, started(2), StopRequested(sent_at=0.0))
     await telling.hear(RunAborted(run=a_run(turn=2), verified=True))

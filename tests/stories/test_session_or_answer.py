@@ -149,6 +149,7 @@ async def test_help_as_the_whole_message_gets_the_guide(make_stage: MakeStage, w
         kind, text = await stage.final(session)
         assert (kind, text) == ("response", wording.beginning.GUIDE)
         assert not stage.agent.threads
+        assert await status_of(stage, session) == "completed"
         stage.people.follow_up(session, "then fix it")
         assert (await stage.final(session, 2))[0] == "response"
         assert stage.agent.threads

@@ -33,10 +33,16 @@ class Draft:
         self.rules = rules
         self.effects: list[Effect] = []
         self.messages: list[Message] = []
+        self.answered: list[int] = []  # turns that needed no agent
 
     def step(self) -> Step:
         """The finished decision."""
-        return Step(session=self.session, effects=tuple(self.effects), messages=tuple(self.messages))
+        return Step(
+            session=self.session,
+            effects=tuple(self.effects),
+            messages=tuple(self.messages),
+            answered=tuple(self.answered),
+        )
 
     # ── the session ──────────────────────────────────────────────────────
     def change(self, **fields: Any) -> None:

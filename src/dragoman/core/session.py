@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
@@ -217,7 +217,7 @@ class Closed(Record):
     """The session is over; a new prompt opens it again, with all its context.
 
     reason  unassigned, issue_completed, issue_canceled or app_revoked: withdrawn; requested: by command; timeout;
-            answered: a simple answer was given; refused: before it began; merged: its pull request was
+            answered: a simple answer was given, or the guide; refused: before it began; merged: its pull request was
     """
 
     reason: str
@@ -312,14 +312,19 @@ class Message(Record):
 
 
 class Step(Record):
-    """What follows from an event."""
+    """What follows from an event.
+
+    answered  numbers of the turns that began and were answered in it, since they needed no agent
+    """
 
     session: Session
     effects: tuple[Effect, ...] = ()
     messages: tuple[Message, ...] = ()
+    answered: tuple[int, ...] = ()
 
 
 Status = Literal["creating", "active", "completed", "error", "timeout"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 # Which status may follow which. What the machine does by itself keeps to it, and so do commands.
 _CHANGES: dict[Status, frozenset[Status]] = {
@@ -334,6 +339,11 @@ _CHANGES: dict[Status, frozenset[Status]] = {
 def may_change(before: Status, after: Status) -> bool:
     """Whether a status may follow another; staying is no change and always allowed."""
     return before == after or after in _CHANGES[before]
+
+
+def next_statuses(before: Status) -> tuple[Status, ...]:
+    """The statuses that may follow one."""
+    return tuple(after for after in STATUSES if after in _CHANGES[before])
 
 
 def status(session: Session) -> Status:

@@ -52,7 +52,7 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
         prompt = replace(prompt, text=prompt.text.strip().removeprefix(QUEUE_WORD).strip() or prompt.text)
     if answer := answered_at_once(draft, prompt):
         remember_prompt(draft, prompt)
-        refuse(draft, answer)
+        answer_at_once(draft, answer)
         return
     prompt = with_what_waits(draft, prompt)
     first, announced = first_words(draft, prompt)
@@ -170,6 +170,14 @@ def refuse(draft: Draft, words: str) -> None:
     number = draft.session.turns + 1
     draft.change(turns=number)
     draft.close(number, Response(body=words))
+
+
+def answer_at_once(draft: Draft, words: str) -> None:
+    """A turn that needs no agent. A session of nothing else is over with it, as after a simple answer."""
+    refuse(draft, words)
+    draft.answered.append(draft.session.turns)
+    if draft.session.phase == Resting(after="new"):
+        draft.enter(Closed(reason="answered"))
 
 
 def on_heartbeat(draft: Draft) -> None:

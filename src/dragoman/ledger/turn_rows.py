@@ -65,7 +65,10 @@ def _keep_turns(tx: Tx, before: Session, event: Event, decided: Step) -> None:
     for place, number in enumerate(ended):
         final = posts[finals[place]] if place < len(finals) else None
         answer = answers[place] if place < len(answers) else Message(role="assistant", text="")
-        outcome = "refused" if number > known else _outcome(before, final)
+        if number in decided.answered:
+            outcome: TurnOutcome = "answered"
+        else:
+            outcome = "refused" if number > known else _outcome(before, final)
         tx.execute(_END, (tx.now, outcome, answer.tokens, answer.cost, after.id, number))
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from dragoman.core.context import LinearContext
-from dragoman.core.session import Status
+from dragoman.core.session import Status, next_statuses
 from dragoman.errors import Refusal, Told
 from dragoman.ledger.read import Line, StatusChange
-from dragoman.record import Record
+from dragoman.record import Record, whole
 
 Role = Literal["user", "assistant", "system"]
+T = TypeVar("T", bound=Record)
 
 
 class UnknownSession(Told):
@@ -24,7 +25,8 @@ class IllegalStatusChange(Told):
     """The session has a status from which the wanted one cannot be reached. `before`, `wanted`: the two."""
 
     def __init__(self, session: str, before: Status, wanted: Status) -> None:
-        super().__init__(f"The session {session} is {before}; from there it cannot become {wanted}.")
+        legal = one_of(next_statuses(before))
+        super().__init__(f"The session {session} is {before}; from there it cannot become {wanted}, only {legal}.")
         self.before = before
         self.wanted = wanted
 
@@ -104,6 +106,28 @@ class ManagedSession(Record):
         return self.message_count >= self.max_messages
 
 
+def one_of(words: Sequence[str]) -> str:
+    """What there is to choose from: "active, completed or error"."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def sound(given: T) -> T:
+    """What a program gave, as it can be kept: of the right kinds, and with U+FFFD for each half of a character.
+
+    Raises  Refusal
+    """
+    try:
+        return msgspec.convert(_whole(msgspec.to_builtins(given)), type(given))
+    except (msgspec.ValidationError, TypeError) as error:
+        raise Refusal(f"This cannot be kept: {error}.") from error
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    return whole(value) if isinstance(value, str) else value
+
+
 def message_of(line: Line) -> SessionMessage:
     """A line of the ledger as a program sees it."""
     about = MessageMetadata(
@@ -119,7 +143,7 @@ def message_of(line: Line) -> SessionMessage:
 def metadata_of(given: Mapping[str, object]) -> MessageMetadata:
     """A mapping with the names of MessageMetadata. Raises Refusal for another name or kind."""
     try:
-        return msgspec.convert(dict(given), MessageMetadata)
+        return msgspec.convert(_whole(dict(given)), MessageMetadata)
     except msgspec.ValidationError as error:
         known = ", ".join(MessageMetadata.__struct_fields__)
         raise Refusal(f"The metadata of a message cannot be used: {error}. It may hold {known}.") from error

@@ -14,7 +14,7 @@ import string
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from dragoman import logs
 from dragoman.config import LibrarySettings, Settings
@@ -24,16 +24,20 @@ from dragoman.core.events import Event
 from dragoman.core.events.operators import (
     CompletionRequested,
     ErrorCounted,
+    LibraryEvent,
     MessageAdded,
+    OperatorEvent,
     ReactivationRequested,
     SessionMade,
     StatusRequested,
     ThreadLinked,
 )
-from dragoman.core.session import Resting, Session, Status, Step, live_turn, may_change, status
+from dragoman.core.session import STATUSES, Resting, Session, Status, Step, live_turn, may_change, status
 from dragoman.errors import Refusal, Theirs
 from dragoman.ids import AgentThread, HostId, OrganizationId, SessionId, library_session_id
-from dragoman.ledger import forgetting, kept, turns
+from dragoman.ledger import control, forgetting, kept, turns
+from dragoman.ledger.audit import ALLOWED
+from dragoman.ledger.control import UNFIT
 from dragoman.ledger.kept import Kept
 from dragoman.ledger.read import Stats, stats
 from dragoman.ledger.sqlite import SqliteLedger
@@ -47,10 +51,14 @@ from dragoman.managed import (
     UnknownSession,
     message_of,
     metadata_of,
+    one_of,
+    sound,
 )
+from dragoman.record import whole
 
 NOBODY: Final = OrganizationId("library")  # sessions of a program belong to no organization of Linear
 HERE: Final = HostId("library")  # and to no host: nothing runs for them
+SOURCE: Final = "library"  # in the audit trail
 EXPIRED_AT_ONCE: Final = 200
 _CHANCE: Final = string.digits + string.ascii_lowercase
 _log = logs.get("manager")
@@ -97,9 +105,13 @@ class SessionManager:
     ) -> ManagedSession:
         """Make a session; each call makes another one.
 
-        Raises  Refusal when the context lacks something, an option is none, or sessions are switched off
+        Raises  Refusal when the context is none or lacks something, an option is none, or sessions are switched off
         """
-        options = options or SessionOptions()
+        options = SessionOptions() if options is None else options
+        for given, wanted in ((linear_context, LinearContext), (options, SessionOptions)):
+            if not isinstance(given, wanted):
+                raise Refusal(f"A session is made from a {wanted.__name__}, not from a {type(given).__name__}.")
+        linear_context, options = sound(linear_context), sound(options)
         if not self._settings.enabled:
             raise Refusal("Sessions are switched off: set ENABLE_SESSIONS=true.")
         if missing := linear_context.missing():
@@ -119,18 +131,20 @@ class SessionManager:
 
         def make(tx: Tx) -> Kept:
             turns.receive(tx, id_, event, new=lambda: new, turn_of=self._step)
-            return _known(tx, id_)
+            known = _known(tx, id_)
+            control.note(tx, known.session, "create", SOURCE)
+            return known
 
         return self._shown(await self._ledger.turn(make), "session.created")
 
     async def get_session(self, session_id: str) -> ManagedSession | None:
         """A session with its messages; None for an unknown id."""
-        found = await self._ledger.read(kept.session, SessionId(session_id))
+        found = await self._ledger.read(kept.session, SessionId(whole(session_id)))
         return None if found is None else self._shown(found)
 
     async def get_session_by_issue(self, issue_id: str, user_id: str) -> ManagedSession | None:
         """The session of a person on an issue that goes on: an active one, else the newest that is over."""
-        found = await self._ledger.read(kept.sessions_of, issue_id, user_id)
+        found = await self._ledger.read(kept.sessions_of, whole(issue_id), whole(user_id))
         best = min(found, key=lambda each: not self._is_active(each), default=None)
         return None if best is None else self._shown(best)
 
@@ -147,19 +161,22 @@ class SessionManager:
 
         Raises  Refusal while work is under way in it
         """
-        id_ = SessionId(session_id)
+        id_ = SessionId(whole(session_id))
 
-        def delete(tx: Tx) -> bool:
-            if turns.load(tx, id_) is None:
-                return False
-            if not forgetting.erase_rows(tx, id_):
-                raise Refusal(f"Work is under way in {session_id}: complete the session first, and delete it then.")
-            return True
+        def delete(tx: Tx) -> Literal["unknown", "live", "gone"]:
+            session = turns.load(tx, id_)
+            if session is None:
+                return "unknown"
+            gone = forgetting.erase_rows(tx, id_)
+            control.note(tx, session, "delete", SOURCE, ALLOWED if gone else UNFIT)
+            return "gone" if gone else "live"
 
-        gone = await self._ledger.turn(delete)
-        if gone:
+        became = await self._ledger.turn(delete)
+        if became == "live":
+            raise Refusal(f"Work is under way in {session_id}: complete the session first, and delete it then.")
+        if became == "gone":
             _log.info("session.deleted", session=session_id)
-        return gone
+        return became == "gone"
 
     # ── their life ───────────────────────────────────────────────────────
     async def update_session_status(self, session_id: str, status: Status, reason: str = "") -> ManagedSession:
@@ -167,22 +184,25 @@ class SessionManager:
 
         A session that Linear made ends the work under way first, and has the status once that has ended.
 
-        Raises  IllegalStatusChange, UnknownSession
+        Raises  IllegalStatusChange, UnknownSession; Refusal for what is no status
         """
+        if status not in STATUSES:
+            raise Refusal(f"{status!r} is no status of a session: it is {one_of(STATUSES)}.")
         # Nothing begins a second time; the machine knows no such wish.
         event = StatusRequested(status="active" if status == "creating" else status, reason=reason)
-        return await self._command(session_id, event, status, "session.status_changed")
+        return await self._command(session_id, event, status, "session.status_changed", f"set_{status}")
 
     async def complete_session(self, session_id: str, reason: str = "") -> ManagedSession:
         """End a session; its messages get the line `Session completed: <reason>`.
 
         Raises  IllegalStatusChange (not from timeout or error: those may be completed, too), UnknownSession
         """
-        return await self._command(session_id, CompletionRequested(reason=reason), "completed", "session.completed")
+        event = CompletionRequested(reason=reason)
+        return await self._command(session_id, event, "completed", "session.completed", "complete")
 
     async def reactivate_session(self, session_id: str) -> ManagedSession:
         """Have a session that is over go on. Raises IllegalStatusChange, UnknownSession."""
-        return await self._command(session_id, ReactivationRequested(), "active", "session.reactivated")
+        return await self._command(session_id, ReactivationRequested(), "active", "session.reactivated", "reactivate")
 
     async def add_message(
         self,
@@ -194,7 +214,8 @@ class SessionManager:
         """Keep a message. It begins no work; that is what OpenCodeClient is for.
 
         metadata  a MessageMetadata, or a mapping with its names
-        Raises    UnknownSession; Refusal for another role or unknown metadata
+        text      half of a character in it, as a cut in the middle of an emoji leaves it, becomes U+FFFD
+        Raises    UnknownSession; Refusal for another role, a text that is none, or unknown metadata
         """
         if role not in {"user", "assistant", "system"}:
             raise Refusal(f"{role!r} is no role of a message: it is user, assistant or system.")
@@ -208,21 +229,22 @@ class SessionManager:
             tokens=about.tokens,
             cost=about.cost,
         )
-        return await self._command(session_id, event, None, "message.added")
+        return await self._hear(session_id, event, "message.added")
 
     async def link_opencode_session(self, session_id: str, opencode_session_id: str) -> ManagedSession:
         """Say which session of OpenCode it is worked on in; that makes it active.
 
         Raises  UnknownSession; Refusal for a session that is over or has work under way
         """
-        return await self._at_rest(session_id, ThreadLinked(thread=AgentThread(opencode_session_id)), "session.linked")
+        event = ThreadLinked(thread=AgentThread(opencode_session_id))
+        return await self._hear(session_id, event, "session.linked", at_rest=True)
 
     async def increment_error_count(self, session_id: str, reason: str = "") -> ManagedSession:
         """Count a failed attempt; the third in a row makes the status "error".
 
         Raises  UnknownSession; Refusal for a session that is over or has work under way
         """
-        return await self._at_rest(session_id, ErrorCounted(reason=reason), "session.error_counted")
+        return await self._hear(session_id, ErrorCounted(reason=reason), "session.error_counted", at_rest=True)
 
     async def cleanup(self) -> int:
         """End the sessions whose time is over, and say how many those were. Happens by itself now and then, too."""
@@ -234,29 +256,41 @@ class SessionManager:
         return ended
 
     # ── how ──────────────────────────────────────────────────────────────
-    async def _command(self, session_id: str, event: Event, wanted: Status | None, told: str) -> ManagedSession:
-        id_ = SessionId(session_id)
+    async def _command(
+        self, session_id: str, event: OperatorEvent, wanted: Status, told: str, action: str
+    ) -> ManagedSession:
+        """What an operator may ask, too, so it stands in the audit trail as theirs does, refusals included."""
+        id_, sound_event = SessionId(whole(session_id)), sound(event)
 
-        def hear(tx: Tx) -> Kept:
-            before = _known(tx, id_)
-            stands = status(before.session)
-            if wanted is not None and not may_change(stands, wanted):
-                raise IllegalStatusChange(session_id, stands, wanted)
-            if wanted != stands:
-                turns.receive(tx, id_, event, turn_of=self._step)
+        def hear(tx: Tx) -> Kept | IllegalStatusChange:
+            before = _known(tx, id_).session
+            stands = status(before)
+            legal = may_change(stands, wanted)
+            if stands != wanted:
+                control.note(tx, before, action, SOURCE, ALLOWED if legal else UNFIT)
+            if not legal:
+                return IllegalStatusChange(session_id, stands, wanted)
+            if stands != wanted:
+                turns.receive(tx, id_, sound_event, turn_of=self._step)
             return _known(tx, id_)
 
-        return self._shown(await self._ledger.turn(hear), told)
+        found = await self._ledger.turn(hear)
+        if isinstance(found, IllegalStatusChange):
+            raise found
+        return self._shown(found, told)
 
-    async def _at_rest(self, session_id: str, event: Event, told: str) -> ManagedSession:
-        id_ = SessionId(session_id)
+    async def _hear(
+        self, session_id: str, event: OperatorEvent | LibraryEvent, told: str, *, at_rest: bool = False
+    ) -> ManagedSession:
+        """What only programs say of a session; `at_rest`: where no work is under way."""
+        id_, sound_event = SessionId(whole(session_id)), sound(event)
 
         def hear(tx: Tx) -> Kept:
             session = _known(tx, id_).session
-            if not isinstance(session.phase, Resting):
+            if at_rest and not isinstance(session.phase, Resting):
                 stands = "has work under way" if live_turn(session) else f"is {status(session)}; reactivate it first"
                 raise Refusal(f"The session {session_id} {stands}.")
-            turns.receive(tx, id_, event, turn_of=self._step)
+            turns.receive(tx, id_, sound_event, turn_of=self._step)
             return _known(tx, id_)
 
         return self._shown(await self._ledger.turn(hear), told)

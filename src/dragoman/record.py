@@ -17,6 +17,18 @@ class Record(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """
 
 
+def whole(text: str) -> str:
+    """The text with U+FFFD for each half of a character (a lone surrogate): nothing can store or send those.
+
+    Two halves that belong together become the character that they are.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 # A whole pair, half of one, or any other escape, so that the text behind an escaped backslash is not taken for one.
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 

@@ -17,7 +17,9 @@ from dragoman import (
     UnknownSession,
 )
 from dragoman.errors import Refusal
+from dragoman.ledger import audit
 from dragoman.ledger.tx import Tx
+from dragoman.manager import NOBODY
 from tests.library.contexts import CONTEXT, a_context
 from tests.runtime.conftest import HeldClock
 
@@ -30,8 +32,10 @@ async def made(manager: SessionManager, **changes: str) -> ManagedSession:
 
 
 def every_row(tx: Tx) -> list[object]:
-    """All that is kept, but for the two notes (an id, no words) that a session is gone: for copies, and for its return."""
-    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('departures', 'forgotten')"
+    """All that is kept, but for notes of an id without words: that a session is gone, for copies and for its return,
+    and who had it made and removed."""
+    notes = "('departures', 'forgotten', 'audit')"
+    sql = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN {notes}"  # noqa: S608  ours
     tables = [name for (name,) in tx.execute(sql).fetchall()]
     return [row for table in tables for row in tx.execute(f"SELECT * FROM {table}").fetchall()]  # noqa: S608  ours
 
@@ -208,6 +212,48 @@ async def test_what_is_asked_of_an_unknown_session_raises_with_its_id(manager: S
             await call
 
 
+async def test_a_status_that_is_none_is_refused_with_those_that_there_are(manager: SessionManager) -> None:
+    session = await made(manager)
+    there = "'bogus' is no status of a session: it is creating, active, completed, error or timeout"
+    with pytest.raises(Refusal, match=there):
+        await manager.update_session_status(session.id, "bogus")  # type: ignore[arg-type]  # that is the test
+    await manager.complete_session(session.id)
+    with pytest.raises(IllegalStatusChange, match=r"cannot become error, only active\.$"):
+        await manager.update_session_status(session.id, "error")
+
+
+@pytest.mark.parametrize("context, options", [(None, None), ("issue-1", None), (CONTEXT, {"timeout_minutes": 5})])
+async def test_a_session_is_made_from_a_context_and_options_only(
+    manager: SessionManager, context: object, options: object
+) -> None:
+    with pytest.raises(Refusal, match=r"A session is made from a \w+, not from a \w+\."):
+        await manager.create_session(context, options)  # type: ignore[arg-type]  # that is the test
+    assert (await manager.get_stats()).total == 0
+
+
+async def test_what_a_program_does_to_a_session_is_in_the_audit_trail_refusals_included(
+    manager: SessionManager,
+) -> None:
+    session = await made(manager)
+    await manager.add_message(session.id, "user", "Hello")
+    await manager.complete_session(session.id)
+    with pytest.raises(IllegalStatusChange):
+        await manager.update_session_status(session.id, "timeout")
+    await manager.reactivate_session(session.id)
+    await manager.update_session_status(session.id, "active")  # it is
+    await manager.delete_session(session.id)
+    rows = await manager._ledger.read(audit.newest)
+    assert {(row.source, row.session, row.organization) for row in rows} == {("library", session.id, NOBODY)}
+    assert [(row.action, row.verdict) for row in reversed(rows)] == [
+        ("create", "allowed"),
+        ("complete", "allowed"),
+        ("set_timeout", "status"),
+        ("reactivate", "allowed"),
+        ("delete", "allowed"),
+    ]
+    assert await manager._ledger.read(audit.verify) is None
+
+
 # ── messages ─────────────────────────────────────────────────────────────
 async def test_t09_two_messages_make_a_count_of_two(manager: SessionManager) -> None:
     session = await made(manager)
@@ -261,6 +307,30 @@ async def test_metadata_that_is_unknown_is_refused_with_what_there_is(manager: S
         await manager.add_message(session.id, "user", "Hello", {"comment": "c"})
     with pytest.raises(Refusal, match="'robot' is no role"):
         await manager.add_message(session.id, "robot", "Hello")  # type: ignore[arg-type]  # that is the test
+    assert (await found(manager, session.id)).messages == ()
+
+
+HALF = "\ud83d"  # of an emoji that was cut
+
+
+async def test_half_a_character_is_kept_as_the_sign_for_one(manager: SessionManager) -> None:
+    session = await made(manager, mention_text=f"cut {HALF}", issue_title=HALF)
+    assert session.context is not None
+    assert (session.context.mention_text, session.context.issue_title) == ("cut \ufffd", "\ufffd")
+    await manager.add_message(session.id, "user", f"{HALF}\ude00 and {HALF}.", {"author": HALF})
+    message = (await found(manager, session.id)).messages[0]
+    assert (message.text, message.metadata.author) == ("😀 and \ufffd.", "\ufffd")
+    await manager.increment_error_count(session.id, HALF)
+    done = await manager.complete_session(session.id, f"done {HALF}")
+    assert done.messages[-1].text == "Session completed: done \ufffd"
+    assert await manager.get_session(HALF) is None
+    assert await manager.get_session_by_issue(HALF, HALF) is None
+
+
+async def test_a_message_without_a_text_is_refused(manager: SessionManager) -> None:
+    session = await made(manager)
+    with pytest.raises(Refusal, match=r"This cannot be kept: Expected `str`, got `null` - at `\$\.text`"):
+        await manager.add_message(session.id, "user", None)  # type: ignore[arg-type]  # that is the test
     assert (await found(manager, session.id)).messages == ()
 
 

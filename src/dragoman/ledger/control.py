@@ -1,4 +1,4 @@
-"""What an operator asks of a session, by HTTP or by command: looked at, heard and written into the audit trail at once."""
+"""What an operator or a program asks of a session: looked at, heard and written into the audit trail at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(
     if before is None:
         return None
     refused = _refusal(before, command)
-    audit.append(tx, _decision(before, command, source, UNFIT if refused else ALLOWED))
+    note(tx, before, command, source, UNFIT if refused else ALLOWED)
     if refused:
         return Answer(refused=refused)
     event = _event(command, reason, tx.now)
@@ -79,15 +79,17 @@ def _event(command: Command, reason: str, now: float) -> Event:
             assert_never(command)
 
 
-def _decision(session: Session, command: Command, source: Source, verdict: str) -> Decision:
+def note(tx: Tx, session: Session, action: str, source: Source, verdict: str = ALLOWED) -> None:
+    """Write into the audit trail what was asked of a session by somebody whom no door has named."""
     issue = session.issue
-    return Decision(
+    decision = Decision(
         source=source,
         organization=session.organization,
         session=session.id,
         team=(issue.team_key or issue.team_id) if issue else "",
         person="",
         name="",
-        action=command,
+        action=action,
         verdict=verdict,
     )
+    audit.append(tx, decision)

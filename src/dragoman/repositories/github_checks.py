@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from dragoman import logs
 from dragoman.errors import ForgeError
 from dragoman.record import Record
 from dragoman.repositories.github import GitHub, Kept
+
+T = TypeVar("T")
 
 WORDS_MOST: Final = 5_000  # characters of what a check tells
 LOG_MOST: Final = 4_000  # bytes of the end of a log
@@ -122,21 +124,19 @@ class Checks:
 
     async def _runs(self, head: str) -> list[_Check]:
         path = f"/commits/{head}/check-runs?filter=latest&per_page=100"
-        found: _Checks | None = await self._seen("check runs", path, _Checks)
+        found = await self._seen("check runs", path, _Checks)
         return found.check_runs if found is not None else await self._jobs(head)
 
     async def _jobs(self, head: str) -> list[_Check]:
         """What Actions ran: the jobs of workflows that are red, and of the others one row for all."""
         path = f"/actions/runs?head_sha={head}&per_page=100"
-        found: _WorkflowRuns | None = await self._seen("workflow runs", path, _WorkflowRuns)
+        found = await self._seen("workflow runs", path, _WorkflowRuns)
         rows: list[_Check] = []
         for run in found.workflow_runs if found is not None else ():
             if run.conclusion not in _RED:
                 rows.append(_Check(id=run.id, name=run.name or "", status=run.status or "", conclusion=run.conclusion))
                 continue
-            jobs: _Jobs | None = await self._seen(
-                "jobs", f"/actions/runs/{run.id}/jobs?filter=latest&per_page=100", _Jobs
-            )
+            jobs = await self._seen("jobs", f"/actions/runs/{run.id}/jobs?filter=latest&per_page=100", _Jobs)
             rows += jobs.jobs if jobs is not None else []
         for row in rows:
             row.app = _App(slug=_ACTIONS)
@@ -144,10 +144,10 @@ class Checks:
 
     async def _statuses(self, head: str) -> list[_Status]:
         """The newest commit status of each context, of the API that is older than checks."""
-        found: _Statuses | None = await self._seen("statuses", f"/commits/{head}/status?per_page=100", _Statuses)
+        found = await self._seen("statuses", f"/commits/{head}/status?per_page=100", _Statuses)
         return found.statuses if found is not None else []
 
-    async def _seen(self, what: str, path: str, shape: type[Any]) -> Any:
+    async def _seen(self, what: str, path: str, shape: type[T]) -> T | None:
         """What is at a path; None when the token may not see it, for which nothing else has to suffer."""
         if time.monotonic() - self._hidden.get(what, -HIDDEN_S) < HIDDEN_S:
             return None

@@ -15,7 +15,7 @@ from dragoman.core.limits import Rules
 from dragoman.core.session import Closed, Resting, Working
 from dragoman.core.telling import hearing
 from dragoman.ids import CommentId, SessionId
-from tests.builders import a_person
+from tests.builders import a_person, an_issue
 from tests.core.histories import ROOT, Story, bodies
 
 LONG_AGO = 3_600.0
@@ -124,6 +124,25 @@ def test_at_rest_nothing_is_heard_and_nothing_begins() -> None:
     assert isinstance(story.phase, Resting)
 
 
+@pytest.mark.parametrize("description,told_it", [("In v2 as well.", True), ("", False), ("In v1.\n", False)])
+def test_a_message_at_rest_brings_the_issue_as_it_is_by_then(description: str, told_it: bool) -> None:
+    story = Story().works()
+    story.edits(description="In v1.")
+    story.wait(21.0)
+    story.settles()
+    issue = replace(an_issue(), description=description)
+    prompt = Prompt(text="go on", author=a_person(), sent_at=story.now)
+    said = story.hear(Prompted(prompt=prompt, issue=issue))
+    assert told(story)[1:] == ([[("description", description)]] if told_it else [])
+    assert any(
+        body == "News on the issue: the description changed. I have told the agent." for body in bodies(said)
+    ) == (told_it)
+    story.starts()
+    story.edits(description="In v0.", ago=1.0)  # a delivery that was late
+    story.wait(60.0)
+    assert len(told(story)) == 2  # older than what the message brought, or else it is the news
+
+
 def test_what_could_not_be_told_goes_along_with_the_next_prompt() -> None:
     story = Story().works()
     story.edits(description="In v2 as well.")
@@ -225,6 +244,13 @@ def test_each_live_session_of_the_issue_hears_it_and_a_thread_is_heard_by_its_ow
     assert who_hears(ROOT) == []
     assert who_hears(ROOT, edited=True) == [here.id]
     assert who_hears("third-root") == []
+
+
+def test_files_are_fetched_for_what_was_added_alone() -> None:
+    edit = Edit(
+        what="description", key="description", who=("Ann",), words="![a](a.png)\n![b](b.png)", before="![a](a.png)"
+    )
+    assert edit.added == "![b](b.png)"
 
 
 def test_the_agent_reads_what_differs_between_tags_that_cannot_be_closed() -> None:

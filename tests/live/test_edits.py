@@ -7,6 +7,7 @@ import pytest
 from dragoman.sim.script import Pause, Say
 from dragoman.sim.stories import bash
 from tests.live.conftest import Serving
+from tests.live.test_stories import PIXEL
 
 pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(200)]
 
@@ -22,7 +23,9 @@ async def test_a_live_run_is_told_what_people_changed_and_answers_once(serving: 
         session = service.ask("[story=told] count")
         await linear.model.wait_for_request("count", step=1)
         linear.people.edit_issue(session.issue or "", description="It happens in v2 only.")
-        linear.people.comment(session.issue or "", "See line seven.", by=linear.world.bob)
+        picture = linear.store.put("shot.png", "image/png", PIXEL)
+        seen = f"See line seven. ![shot.png]({linear.url}{picture})"
+        linear.people.comment(session.issue or "", seen, by=linear.world.bob)
         await service.shows(session, "thought", "I have told the agent.")
         await service.becomes(lambda: [line for line in service.lines("effect.done") if line["effect"] == "SteerRun"])
         linear.model.release("told")
@@ -33,4 +36,5 @@ async def test_a_live_run_is_told_what_people_changed_and_answers_once(serving: 
         told = "\n".join(heard.users)
         assert told.count("It happens in v2 only.") == 1
         assert told.count("See line seven.") == 1
+        assert heard.files == ("image/png",)
         assert "Bob Example wrote a comment:\n<untrusted-" in told

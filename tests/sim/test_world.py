@@ -151,3 +151,19 @@ def test_only_subscribed_resources_are_sent() -> None:
 def test_the_lowest_started_state_is_not_the_first_one_in_the_list(stage: Stage) -> None:
     started = [state for state in stage.world.states if state.kind == "started"]
     assert stage.world.state("started") == min(started, key=lambda state: state.position) != started[0]
+
+
+def test_a_comment_that_is_rewritten_or_removed_is_told_and_no_session_hears_of_it(stage: Stage) -> None:
+    stage.world.resources.add("Comment")
+    issue = stage.people.create_issue("Broken")
+    session = stage.people.mention(issue.id, "fix it")
+    comment = stage.people.comment(issue.id, "It is line seven.", parent=session.comment)
+    stage.people.edit_comment(comment.id, "It is line eight.")
+    stage.people.remove_comment(comment.id)
+    *_, edited, removed = stage.world.webhooks
+    assert (edited["type"], edited["action"], removed["action"]) == ("Comment", "update", "remove")
+    assert edited["updatedFrom"]["body"] == "It is line seven."  # type: ignore[index]  # as on the wire
+    assert edited["data"]["body"] == "It is line eight."  # type: ignore[index]
+    prompts = [row.body for row in stage.world.activities(session.id) if row.kind == "prompt"]
+    assert prompts == ["It is line seven."]
+    assert comment.id not in stage.world.comments

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
+from dragoman.ledger import read
 from dragoman.sim.script import Say, Use
 from tests.stories.comment_stage import CommentStage
 from tests.stories.conftest import MakeStage
@@ -54,6 +57,9 @@ async def test_a_working_agent_is_told_once_what_people_change_and_write(make_st
         stage.people.edit_issue(issue, title="Done")
         await stage.quiet()
         assert len(stage.finals(session)) == 1
+        stage.people.follow_up(session, "and one more thing")
+        await stage.final(session, 2)
+        assert [how_often(stage, session, words) for words in ("Thank you.", "Done", "one more")] == [0, 1, 1]
 
 
 async def test_what_is_said_to_a_session_is_not_told_twice_nor_to_another_one(make_stage: MakeStage) -> None:
@@ -101,9 +107,32 @@ async def test_whoever_may_not_speak_to_the_agent_does_not_reach_it_by_the_issue
         stage.agent.release("tool")
         assert await stage.final(session) == ("response", "Fixed.")
         await nobody_kept(stage, WORDS)
+        assert stage.service is not None
+        heard = [line.verdict for line in await stage.service.ledger.read(read.deliveries)]
+        assert heard.count("refused: user") == 2
         assert stage.finals(session) == [("response", "Fixed.")]
         allowed, refused = ("start", "allowed"), ("start", "user")
         assert await decisions(stage) == [allowed, refused, refused, allowed]
+
+
+@pytest.mark.deep
+async def test_a_crash_while_changes_are_gathered_loses_and_repeats_none(make_stage: MakeStage) -> None:
+    async with make_stage(session={"gather_s": 1.0}, linear=LINEAR, apart=True) as stage:
+        issue = stage.issue()
+        session = await at_work(stage, issue)
+        stage.people.comment(issue, "It is in line seven.")
+        stage.people.edit_issue(issue, description="Only in v2.")
+        await stage.until_delivered()
+        await stage.kill()
+        await stage.start()
+        for words in ("It is in line seven.", "Only in v2."):
+            await stage.until_written(session, words)
+        for delivery in list(stage.linear.hooks.deliveries):
+            stage.linear.hooks.resend(delivery)
+        await stage.until_delivered()
+        stage.agent.release("tool")
+        assert await stage.final(session) == ("response", "Fixed.")
+        assert [how_often(stage, session, words) for words in ("line seven", "Only in v2.")] == [1, 1]
 
 
 async def test_it_can_be_switched_off(make_stage: MakeStage) -> None:

@@ -20,7 +20,7 @@ class Edit(Record):
 
     what    title, description, a comment that is new, or one that was rewritten
     key     by what it is known again: "title", "description", the comment's id
-    who     names of those who did it
+    who     names of those who did it; none when that is not known
     words   how it reads now, bounded
     before  how it read when the agent last heard of it; empty when that is not known, and for comments
     """
@@ -30,6 +30,12 @@ class Edit(Record):
     who: tuple[str, ...]
     words: str
     before: str = ""
+
+    @property
+    def added(self) -> str:
+        """The lines that were not there before."""
+        known = set(self.before.splitlines())
+        return "\n".join(each for each in self.words.splitlines() if each not in known)
 
 
 class Edits(Record):

@@ -83,7 +83,7 @@ from dragoman.core.session import (
 )
 from dragoman.core.shipping import link_work, tell_undelivered
 from dragoman.core.taking_up import wants_session
-from dragoman.core.telling import know_thread, on_edit, tell_edits
+from dragoman.core.telling import catch_up, know_thread, on_edit, tell_edits
 from dragoman.core.turns import (
     abort,
     begin_issue,
@@ -115,6 +115,7 @@ def step(session: Session, event: Event, now: float, rules: Rules = _RULES) -> S
         case Prompted(prompt=prompt, issue=issue):
             know_thread(draft, event)
             know_issue(draft, issue)
+            catch_up(draft, event)
             on_prompt(draft, prompt)
         case StopRequested():
             on_stop(draft, event)

@@ -34,7 +34,7 @@ def is_news(session: Session, event: IssueEdited | CommentWritten) -> bool:
     if turn is None or event.at < turn.begun_at - CLOCKS_APART_S:
         return False  # what was done before came with the request
     if isinstance(event, IssueEdited):
-        return bool(_changed(session, event))
+        return bool(_told_by(session, event))
     if not session.edits.is_new(event.comment, event.at):
         return False
     root = root_of(session)
@@ -73,33 +73,57 @@ def on_edit(draft: Draft, event: IssueEvent) -> None:
             )
             gather(draft, edits.having_heard(event.comment, event.at).with_edit(edit))
         case IssueEdited() if is_news(session, event):
-            changed = _changed(session, event)
-            for edit in changed:
-                edits = edits.having_heard(edit.key, event.at).with_edit(edit)
-            if session.issue is not None:
-                fields = {edit.key: getattr(event, edit.key) for edit in changed}
-                draft.change(issue=replace(session.issue, **fields))
-            gather(draft, edits)
+            gather(draft, know_edited(draft, _told_by(session, event), event.at))
         case _:
             pass
 
 
-def _changed(session: Session, event: IssueEdited) -> list[Edit]:
-    """What of the issue reads otherwise than the agent knows it."""
-    issue = session.issue
-    if issue is None:
-        return []
-    found = []
-    who = (event.by.name,)
-    if event.title is not None and event.title != issue.title and session.edits.is_new("title", event.at):
-        words, before = bounded(event.title, TITLE_MOST), bounded(issue.title, TITLE_MOST)
-        found.append(Edit(what="title", key="title", who=who, words=words, before=before))
-    text = event.description
-    if text is not None and text != issue.description and session.edits.is_new("description", event.at):
-        comparable = max(len(text), len(issue.description)) <= DESCRIPTION_MOST
-        words, before = bounded(text, DESCRIPTION_MOST), issue.description if comparable else ""
-        found.append(Edit(what="description", key="description", who=who, words=words, before=before))
+def catch_up(draft: Draft, event: Prompted) -> None:
+    """At rest nobody tells what is changed, and a delivery may be lost: a message brings the issue as it is by then."""
+    session, issue = draft.session, event.issue
+    if not draft.rules.tell_edits or issue is None or session.runs == 0 or isinstance(session.phase, Live):
+        return
+    # Some deliveries leave the description out, which cannot be told from one that is empty.
+    changed = _changed(session, issue.title or None, issue.description or None, (), event.prompt.sent_at)
+    if changed:
+        draft.change(edits=know_edited(draft, changed, event.prompt.sent_at))
+
+
+def know_edited(draft: Draft, changed: Sequence[tuple[Edit, str]], at: float) -> Edits:
+    """Know the issue as it reads now; what is known of its changes then."""
+    session, edits = draft.session, draft.session.edits
+    for edit, _ in changed:
+        edits = edits.having_heard(edit.key, at).with_edit(edit)
+    if session.issue is not None:
+        draft.change(issue=replace(session.issue, **{edit.key: text for edit, text in changed}))
+    return edits
+
+
+def _told_by(session: Session, event: IssueEdited) -> list[tuple[Edit, str]]:
+    return _changed(session, event.title, event.description, (event.by.name,), event.at)
+
+
+def _changed(
+    session: Session, title: str | None, description: str | None, who: tuple[str, ...], at: float
+) -> list[tuple[Edit, str]]:
+    """What of the issue reads otherwise than the agent knows it, each with the whole of its text; None is not told."""
+    found: list[tuple[Edit, str]] = []
+    issue, heard = session.issue, session.edits
+    if issue is not None and title is not None and _differ(title, issue.title) and heard.is_new("title", at):
+        words, before = bounded(title, TITLE_MOST), bounded(issue.title, TITLE_MOST)
+        found.append((Edit(what="title", key="title", who=who, words=words, before=before), title))
+    if issue is None or description is None or not _differ(description, issue.description):
+        return found
+    if heard.is_new("description", at):
+        comparable = max(len(description), len(issue.description)) <= DESCRIPTION_MOST
+        words, before = bounded(description, DESCRIPTION_MOST), issue.description if comparable else ""
+        found.append((Edit(what="description", key="description", who=who, words=words, before=before), description))
     return found
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether texts differ in more than white space, which Linear does not always keep."""
+    return one.split() != other.split()
 
 
 def gather(draft: Draft, edits: Edits) -> None:

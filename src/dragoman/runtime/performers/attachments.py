@@ -22,7 +22,9 @@ class Attachments:
 
         issue  its description counts, too; for the first message of a thread
         """
-        texts = [prompt.text, prompt.context, issue.description if issue is not None else ""]
+        texts = [prompt.text, prompt.context, *(edit.added for edit in prompt.edits)]
+        if issue is not None:
+            texts.append(issue.description)
         links = file_links(texts, self._linear.store)
         if not links:
             return (), ()

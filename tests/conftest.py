@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from dragoman import logs
+
 # Random examples find new failures; that is welcome at a desk, and no ground to refuse a change that did not cause them.
 settings.register_profile("desk", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True)
@@ -122,6 +124,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, find in FINDERS.items():
         if item.get_closest_marker(marker) is not None:
             found_or_skipped(find)
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test keeps out of the log, the next one does not search each line for."""
+    monkeypatch.setattr(logs, "_forms", set())
+    monkeypatch.setattr(logs, "_pattern", None)
 
 
 @pytest.fixture(scope="session")

@@ -25,12 +25,10 @@ SECRETS = (
 
 
 @pytest.fixture
-def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def output() -> Iterator[io.StringIO]:
     """Configured logging, put back afterwards."""
     root = logging.getLogger()
     handlers, level, hook = root.handlers[:], root.level, sys.excepthook
-    monkeypatch.setattr(logs, "_forms", set())
-    monkeypatch.setattr(logs, "_pattern", None)
     written = io.StringIO()
     logs.configure(level="debug", stream=written)
     logs.keep_secret(SECRETS)

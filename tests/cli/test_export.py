@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
-from dragoman import logs
 from dragoman.cli import main
 from dragoman.core.events import Event
 from dragoman.core.events.linear import SessionOpened, StopRequested
@@ -38,8 +37,6 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Give the command line, with nothing set but the data folder and one secret."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "_forms", set())
-    monkeypatch.setattr(logs, "_pattern", None)
     for name in ("SESSION_STORAGE_URL", "LINEAR_ACCESS_TOKEN", "DRAGOMAN_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DRAGOMAN_DATA_DIR", str(tmp_path))

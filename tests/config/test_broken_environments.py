@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dragoman import logs
 from dragoman.cli import main
 from dragoman.config import catalogue
 
@@ -121,8 +120,6 @@ def test_everything_that_is_wrong_is_told_at_once_and_word_for_word(
     case = CASES[name]
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o755)
-    monkeypatch.setattr(logs, "_forms", set())
-    monkeypatch.setattr(logs, "_pattern", None)
     ours = ("SESSION_", "DRAGOMAN_", "LINEAR_", "OPENCODE_", "ENABLE_", "CREDENTIALS_")
     for known in [*catalogue.ALL, *(each for each in os.environ if each.startswith(ours))]:
         monkeypatch.delenv(known, raising=False)

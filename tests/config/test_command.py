@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dragoman import logs
 from dragoman.cli import main
 from dragoman.config import Settings, catalogue, describe
 from dragoman.config.catalogue import sessions
@@ -35,8 +34,6 @@ Run = Callable[..., Result]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with nothing set outside it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logs, "_forms", set())
-    monkeypatch.setattr(logs, "_pattern", None)
     for name in [*catalogue.ALL, "CREDENTIALS_DIRECTORY"]:
         monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith(("SESSION_", "DRAGOMAN_"))]:

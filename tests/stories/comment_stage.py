@@ -7,6 +7,7 @@ else an "elicitation". So these stories are held against the same that must alwa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,16 @@ class CommentStage(Stage):
         return [self._row(session, comment) for comment in self.written(session)]
 
     def _row(self, session: str, comment: Comment) -> Activity:
-        def is_at(stage: str) -> bool:
-            return any(comment.id == activity_id(SessionId(session), turn, stage) for turn in range(1, TURNS_MOST))
-
-        kind = "thought" if is_at("begin") else "elicitation"
-        if is_at("final") or any(is_at(f"refused:told:{number}") for number in range(1, TOLD_MOST)):
-            kind = "response"
+        kind = _kinds(SessionId(session)).get(comment.id, "elicitation")
         content = {"type": kind, "body": comment.body}
         return Activity(
             id=comment.id, session=session, created_at=comment.created_at, author=comment.author or "", content=content
         )
+
+
+@cache
+def _kinds(session: SessionId) -> dict[str, str]:
+    """What the comments of a conversation are, by the ids that they have."""
+    finals = ["final", *(f"refused:told:{number}" for number in range(1, TOLD_MOST))]
+    stages = {"begin": "thought"} | dict.fromkeys(finals, "response")
+    return {activity_id(session, turn, stage): kind for turn in range(1, TURNS_MOST) for stage, kind in stages.items()}

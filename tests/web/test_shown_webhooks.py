@@ -18,10 +18,8 @@ WORDS = f"please look at {CANARY}"
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def logged() -> Iterator[io.StringIO]:
     """What is really written, as JSON."""
-    monkeypatch.setattr(logs, "_forms", set())
-    monkeypatch.setattr(logs, "_pattern", None)
     out = io.StringIO()
     logs.configure(level="info", stream=out, json=True)
     yield out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -64,9 +66,20 @@ async def test_an_agent_that_looks_for_the_token_finds_none_and_cannot_push(serv
     async with serving(linear={"forge": forge}, start=False) as service:
         on_forge(service, forge)
         service.linear.model.tell("look", [bash(look, "Look around")], [Say(text="I found:\n\n{result}")])
+        one = "echo one > one.txt; git add one.txt; git commit -qm 'Add one'"
+        service.linear.model.tell("pushed", [bash(one, "Add")], [Say(text="Added.")])
         await service.start()
+        # Another session's push is under way, with the token in the environment of its git, while this agent looks.
+        pushing = forge.hold("push")
+        other = service.ask("[story=pushed] add one")
+        await service.becomes(pushing.reached.is_set)
+        seen = await asyncio.to_thread(processes)
+        assert not [words for words, _ in seen if TOKEN in words]
+        assert [words for words, environment in seen if TOKEN in environment and "push" in words]
         session = service.ask("[story=look] fix it")
         final = await service.ends(session)
+        pushing.release()
+        assert "**Pull request:**" in (await service.ends(other)).body
         assert "pushing-is-done-by-dragoman-after-the-turn" in final.body
         assert "**Pull request:**" in final.body
         assert TOKEN not in "\n".join(str(row.content) for row in service.rows(session))
@@ -74,6 +87,17 @@ async def test_an_agent_that_looks_for_the_token_finds_none_and_cannot_push(serv
         workspace = service.workspace(session)
         assert TOKEN not in git(workspace, "config", "--list")
         assert files_with(service.data, TOKEN) == []
+
+
+def processes() -> list[tuple[str, str]]:
+    """The words and the environment of every process that we may look at."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words, environment = ((entry / name).read_bytes().replace(b"\0", b" ") for name in ("cmdline", "environ"))
+                found.append((words.decode("utf-8", "replace"), environment.decode("utf-8", "replace")))
+    return found
 
 
 async def test_a_review_is_answered_with_commits_and_replies(serving: Serving, tmp_path: Path) -> None:

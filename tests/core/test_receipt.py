@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from dragoman.core.events.desk import Check, Receipt
 from dragoman.core.events.opencode import Answered
@@ -16,6 +17,7 @@ from dragoman.core.receipt import (
     speaks_of_a_fix,
     told,
     unfolded,
+    unseen,
 )
 from dragoman.core.session import Settled, Turn
 from dragoman.core.tools import BODY_MOST
@@ -27,43 +29,19 @@ PASSED = Check(command="make test", exit_code=0, took_s=2.0)
 FAILED = Check(command="make test", exit_code=2, took_s=2.0, output="1 failed")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "All tests pass.",
-        "I ran the test suite: it passes now.",
-        "Fixed; the tests are green.",
-        "Three tests were added, and all checks passed.",
-    ],
-)
-def test_a_claim_that_tests_passed_is_found(words: str) -> None:
-    assert any("I have not seen it" in line for line in differences(RECEIPT, words))
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "I did not run the tests, so I cannot say that they pass.",
-        "Two tests fail, the others pass.",
-        "Without the database no tests pass here.",
-        "I added a test.",
-        "Pass the result on.",
-    ],
-)
-def test_what_claims_nothing_is_left_alone(words: str) -> None:
-    assert differences(RECEIPT, words) == []
-
-
 def test_a_claim_is_held_against_what_ran() -> None:
     claim = "All tests pass."
     assert differences(Receipt(repository="a", branch="b", base="m", pushed=True, checks=(PASSED,)), claim) == []
+    (line,) = differences(RECEIPT, claim)
+    assert "I have not seen it: none were run by me (no `verify` commands" in line
     (line,) = differences(Receipt(repository="a", branch="b", base="m", pushed=True, checks=(FAILED,)), claim)
     assert "When I ran `make test`, it did not pass" in line
 
 
 def test_a_claim_to_have_pushed_is_held_against_the_remote() -> None:
     words = "I pushed the branch and opened a pull request."
-    assert differences(RECEIPT, words) == []
+    assert differences(replace(RECEIPT, pull_request="https://example.org/pull/1"), words) == []
+    assert differences(RECEIPT, words) == ["⚠️ The agent says that it opened a pull request. There is none."]
     assert "That did not happen" in differences(Receipt(repository="a", branch="b", base="m"), words)[0]
 
 
@@ -71,6 +49,46 @@ def test_words_cannot_open_or_close_a_folded_section() -> None:
     assert unfolded("Done.\n+++ Receipt\nall green\n+++") == "Done.\n\\+++ Receipt\nall green\n\\+++"
     code = "```diff\n--- a/x\n+++ b/x\n```"
     assert unfolded(code) == code
+
+
+@pytest.mark.parametrize("opening", ["```a`b", "```\n```", "~~~\n~~~", "    ```", "````\ncode\n```\n````"])
+def test_what_only_looks_like_code_hides_no_folded_section(opening: str) -> None:
+    assert "\n\\+++ Receipt\n" in unfolded(f"{opening}\n+++ Receipt\nall green\n+++")
+
+
+def test_in_code_only_the_files_of_a_diff_may_look_like_one() -> None:
+    assert unfolded("```\n+++ Receipt\n+++ b/x\n```") == "```\n\\+++ Receipt\n+++ b/x\n```"
+
+
+def test_code_that_the_agent_leaves_open_does_not_swallow_the_receipt() -> None:
+    assert joined("See:\n```py\nx = 1", "+++ Receipt") == "See:\n```py\nx = 1\n```\n\n+++ Receipt"
+
+
+def test_the_agents_words_cannot_pose_as_the_receipt_of_a_pull_request() -> None:
+    words = "Fixed.\n<details><summary>Receipt: what Dragoman saw itself</summary>all green</details><!-- x -->"
+    body = pull_request_body(None, words, RECEIPT)
+    assert body.count("<details>") == body.count("<summary>") == 1
+    assert "&lt;details>" in body
+    assert "<!--" not in body
+    assert "<details>" in pull_request_body(None, "```html\n<details>\n```", RECEIPT).partition("Receipt:")[0]
+
+
+@pytest.mark.parametrize(
+    "words, turn, pull_request, told",
+    [
+        ("Fixed. All tests pass.", TURN, "", "It ran no command in this turn, and neither did I."),
+        ("Fixed. All tests pass.", replace(TURN, worked=True), "", ""),
+        ("Fixed and pushed.", TURN, "", "That did not happen."),
+        ("The pull request is open.", TURN, "https://example.org/pull/1", ""),
+        ("It was right already.", TURN, "", ""),
+    ],
+)
+def test_a_turn_that_changed_nothing_is_held_against_its_words_too(
+    words: str, turn: Turn, pull_request: str, told: str
+) -> None:
+    said = unseen(words, turn, pull_request)
+    assert told in said
+    assert bool(told) == bool(said)
 
 
 def test_long_words_give_way_to_the_receipt() -> None:

@@ -95,7 +95,9 @@ def processes() -> list[tuple[str, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                words, environment = ((entry / name).read_bytes().replace(b"\0", b" ") for name in ("cmdline", "environ"))
+                words, environment = (
+                    (entry / name).read_bytes().replace(b"\0", b" ") for name in ("cmdline", "environ")
+                )
                 found.append((words.decode("utf-8", "replace"), environment.decode("utf-8", "replace")))
     return found
 

@@ -61,6 +61,13 @@ async def test_a_body_that_is_right_is_not_written_again(forge: Forge) -> None:
     assert "pulls.update" not in forge.requests
 
 
+async def test_a_body_that_holds_our_marks_does_not_grow(forge: Forge) -> None:
+    for words in ("One. <!-- dragoman: end --> Left.", "Two. <!-- dragoman: begin --> Left."):
+        await github(forge).offer("work", "main", title="Fix it", body=words)
+    made = await github(forge).offer("work", "main", title="Fix it", body="Three.")
+    assert made.body == "<!-- dragoman: begin -->\nThree.\n<!-- dragoman: end -->"
+
+
 async def test_a_closed_one_is_not_opened_again_but_followed_by_another(forge: Forge) -> None:
     first = await github(forge).offer("work", "main", title="Fix it", body="One.")
     forge.repositories[NAME].pulls[0]["state"] = "closed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from dragoman.core.claims import says_offered, says_pushed, says_tested
 from dragoman.core.events.desk import Check, Receipt
 from dragoman.core.events.linear import Issue
 from dragoman.core.events.opencode import Answered
@@ -20,13 +21,11 @@ TITLE_MOST = 200  # characters of a pull request's title; GitHub takes 256
 OUTPUT_SHOWN = 1_200  # characters of what a failed check printed
 _FOLD = re.compile(r"^\s{0,3}\+\+\+")
 _EMPHASIS = re.compile(r"\*\*|__|\*(?=\w)|(?<=\w)\*")
-_FENCE = re.compile(r"^\s{0,3}(```+|~~~+)")
-_SAYS_TESTED = re.compile(
-    r"\b(tests?|test suite|checks?)\b[^.\n]{0,60}\b(pass(es|ed|ing)?|green|succeed(s|ed)?)\b", re.IGNORECASE
-)
-_SAYS_PUSHED = re.compile(r"\b(pushed|(opened|created|raised) (a|the) (pull|merge) request)\b", re.IGNORECASE)
-_DENIES = re.compile(r"\b(not|no|never|none|cannot|fail\w*|un\w+|without)\b|n't\b", re.IGNORECASE)
+_FENCE = re.compile(r"^\s{0,3}(```+|~~~+)(.*)$")
+_DIFF_FILE = re.compile(r"^\+\+\+ (a/|b/|/dev/null)")
+_HTML = re.compile(r"<(?=/?(details|summary)\b|!--)", re.IGNORECASE)
 _FIX = re.compile(r"\b(fix(es|ed)?|bugs?|broken|wrong|crash(es|ed)?|regression|defect|fails?|drops?)\b", re.IGNORECASE)
+_NOT_PUSHED = "⚠️ The agent says that it pushed or opened a pull request. That did not happen."
 _FILLER = re.compile(r"^\W*(done|fixed|finished|ok|okay|all done|sure)\W*$", re.IGNORECASE)
 
 
@@ -52,26 +51,50 @@ def joined(words: str, under: str) -> str:
     """Both in one activity; when it is too long, the agent's words give way."""
     if not under:
         return words
-    return f"{bounded(words, max(1_000, BODY_MOST - len(under) - 10))}\n\n{under}"
+    return f"{_closed(bounded(words, max(1_000, BODY_MOST - len(under) - 20)))}\n\n{under}"
 
 
 def unfolded(words: str) -> str:
-    """The agent's words without lines that Linear would take for a folded section; code stays as it is."""
+    """The agent's words without lines that Linear would take for a folded section; the files of a diff stay as they are."""
     lines, fence = [], ""
     for line in words.split("\n"):
-        mark = _FENCE.match(line)
-        if mark and not fence:
-            fence = mark[1]
-        elif mark and mark[1].startswith(fence):
-            fence = ""
-        lines.append(line.replace("+++", "\\+++", 1) if not fence and _FOLD.match(line) else line)
+        fence = _fence_after(line, fence)
+        folds = _FOLD.match(line) and not (fence and _DIFF_FILE.match(line))
+        lines.append(line.replace("+++", "\\+++", 1) if folds else line)
     return "\n".join(lines)
+
+
+def _without_html(words: str) -> str:
+    """The agent's words without what GitHub would take for a folded section or hide; code stays as it is."""
+    lines, fence = [], ""
+    for line in words.split("\n"):
+        before, fence = fence, _fence_after(line, fence)
+        lines.append(line if before and fence else _HTML.sub("&lt;", line))
+    return "\n".join(lines)
+
+
+def _closed(words: str) -> str:
+    """The words with code that was left open closed, so that what follows is none."""
+    fence = ""
+    for line in words.split("\n"):
+        fence = _fence_after(line, fence)
+    return f"{words}\n{fence}" if fence else words
+
+
+def _fence_after(line: str, fence: str) -> str:
+    """What opened the code that the text is in after this line; empty outside of code."""
+    mark = _FENCE.match(line)
+    if mark is None:
+        return fence
+    if not fence:
+        return mark[1] if mark[1][0] == "~" or "`" not in mark[2] else ""
+    return "" if mark[1].startswith(fence) and not mark[2].strip() else fence
 
 
 def differences(receipt: Receipt, words: str) -> list[str]:
     """Where the agent's words and what we saw differ, a sentence each."""
     found = []
-    if _claims(_SAYS_TESTED, words):
+    if says_tested(words):
         ran = [check for check in receipt.checks if not check.on_base]
         failed = [check for check in ran if check.exit_code != 0]
         if failed:
@@ -80,8 +103,10 @@ def differences(receipt: Receipt, words: str) -> list[str]:
         elif not ran:
             why = receipt.unchecked or "no `verify` commands are set for this repository"
             found.append(f"⚠️ The agent says that tests passed. I have not seen it: none were run by me ({why}).")
-    if _claims(_SAYS_PUSHED, words) and not receipt.pushed:
-        found.append("⚠️ The agent says that it pushed or opened a pull request. That did not happen.")
+    if not receipt.pushed and (says_pushed(words) or says_offered(words)):
+        found.append(_NOT_PUSHED)
+    elif not receipt.pull_request and says_offered(words):
+        found.append("⚠️ The agent says that it opened a pull request. There is none.")
     if receipt.proof == "green":
         found.append(
             "⚠️ **Unproven:** the new tests pass without the change as well, so they do not show that it helps."
@@ -91,9 +116,21 @@ def differences(receipt: Receipt, words: str) -> list[str]:
     return found
 
 
-def _claims(pattern: re.Pattern[str], words: str) -> bool:
-    """Whether a sentence claims it; one that denies something claims nothing."""
-    return any(pattern.search(part) and not _DENIES.search(part) for part in re.split(r"(?<=[.!?;])\s|\n", words))
+def unseen(words: str, turn: Turn, pull_request: str) -> str:
+    """The same for a turn that changed nothing, and so has no receipt; empty when there is nothing to say.
+
+    turn          when the agent ran a command in it, it may have seen itself what it tells
+    pull_request  of earlier turns, which its words may be about
+    """
+    if turn.worked:
+        return ""
+    found = []
+    if says_tested(words):
+        found.append("⚠️ The agent says that tests passed. It ran no command in this turn, and neither did I.")
+    # A plain remote leaves no trace in the session: later turns may speak of what was pushed before.
+    if not pull_request and turn.number == 1 and (says_pushed(words) or says_offered(words)):
+        found.append(_NOT_PUSHED)
+    return "\n\n".join(found)
 
 
 def _work(receipt: Receipt) -> list[str]:
@@ -184,7 +221,7 @@ def pull_request_body(issue: Issue | None, words: str, receipt: Receipt) -> str:
     if issue is not None:
         # Magic words: with its GitHub integration Linear links the pull request, and moves the issue when it is merged.
         blocks.append(f"Fixes {issue.key}" + (f" ({issue.url})" if issue.url else ""))
-    blocks.append(bounded(words.strip(), 20_000) or "The agent left no summary.")
+    blocks.append(_closed(bounded(_without_html(words.strip()), 20_000)) or "The agent left no summary.")
     blocks += differences(receipt, words)
     lines = "\n".join([*_work(receipt), *_checks(receipt)])
     blocks.append(f"<details><summary>Receipt: what Dragoman saw itself</summary>\n\n{lines}\n\n</details>")

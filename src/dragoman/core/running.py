@@ -6,7 +6,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from dragoman.core import wording
+from dragoman.core import receipt, wording
 from dragoman.core.activities import Action, Failure, Response
 from dragoman.core.answering import drop_ask, expire_ask, raise_ask
 from dragoman.core.blocking import is_blocked, look_at_blockers
@@ -286,7 +286,10 @@ def on_settled(draft: Draft, outcome: Outcome) -> None:
         case Answered() if (draft.turn.worked or draft.session.undelivered) and has_work(draft):
             look_at_work(draft, outcome)
         case Answered(text=text):
-            settle(draft, closing(draft, text.strip()), "answered", outcome)
+            words = receipt.unfolded(text.strip())
+            if words and has_work(draft):
+                words = receipt.joined(words, receipt.unseen(text, draft.turn, draft.session.pull_request))
+            settle(draft, closing(draft, words), "answered", outcome)
         case Broke():
             settle(draft, Failure(body=wording.trouble.broke(outcome)), "failed")
         case Declined(text=text):

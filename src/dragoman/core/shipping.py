@@ -60,7 +60,7 @@ def on_shipping(draft: Draft, phase: Shipping, event: RunEvent) -> None:
             pass
         case WorkFound(changed=False):
             draft.change(undelivered=False)
-            finish(draft, phase, "")
+            finish(draft, phase, receipt.unseen(answer.text, phase.turn, draft.session.pull_request))
         case WorkFound(left=left) if left and phase.turn.kept is None:
             nudge(draft, phase, left)
         case WorkFound():

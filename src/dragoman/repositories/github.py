@@ -73,7 +73,7 @@ class GitHub:
         body    replaces what we wrote before; what people wrote around it stays, and so does their title
         Raises  ForgeError, of kind "nothing" when the branch holds nothing that the base has not
         """
-        ours = f"{BEGIN}\n{body}\n{END}"
+        ours = f"{BEGIN}\n{body.replace(BEGIN, '').replace(END, '')}\n{END}"
         found = await self._find(branch)
         if found is None:
             try:

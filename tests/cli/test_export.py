@@ -8,14 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
-from dragoman.cli import main
 from dragoman.core.events import Event
 from dragoman.core.events.linear import SessionOpened, StopRequested
 from dragoman.core.events.runs import RunAborted, RunFailed, RunStarted
@@ -24,24 +22,11 @@ from dragoman.ids import AgentThread, SessionId, run_id
 from dragoman.ledger import turns
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import HOST, ORGANIZATION, a_person, a_prompt, an_issue
+from tests.cli.conftest import CANARY, Run
 
 SESSION = SessionId("5e551011-0000-4000-8000-000000000001")
-CANARY = "canary-webhook-secret"
 NEW = Session(id=SESSION, organization=ORGANIZATION, host=HOST)
 DEADLINE_S = 20.0
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Give the command line, with nothing set but the data folder and one secret."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("SESSION_STORAGE_URL", "LINEAR_ACCESS_TOKEN", "DRAGOMAN_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DRAGOMAN_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("LINEAR_WEBHOOK_SECRET", CANARY)
-    return lambda *arguments, given=None: CliRunner().invoke(main, arguments, input=given, catch_exceptions=False)
 
 
 @pytest.fixture

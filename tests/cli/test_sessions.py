@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from dragoman.cli import main
 from dragoman.core.events.linear import SessionOpened, StopRequested
@@ -16,23 +17,16 @@ from dragoman.ids import SessionId, run_id
 from dragoman.ledger import audit, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import a_person, a_prompt, a_session, an_issue
+from tests.cli.conftest import CANARY, Run
 
 FIRST = SessionId("5e551011-0000-4000-8000-000000000001")
 SECOND = SessionId("5e552022-0000-4000-8000-000000000002")
-CANARY = "canary-webhook-secret"
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line, with nothing set but the data folder and one secret."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("SESSION_STORAGE_URL", "LINEAR_ACCESS_TOKEN", "DRAGOMAN_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DRAGOMAN_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("LINEAR_WEBHOOK_SECRET", CANARY)
-    return lambda *arguments: CliRunner().invoke(main, ["sessions", *arguments], catch_exceptions=False)
+def run(run: Run) -> Run:
+    """`dragoman sessions`."""
+    return partial(run, "sessions")
 
 
 @pytest.fixture

@@ -9,18 +9,9 @@ from pathlib import Path
 import pytest
 
 from dragoman.ledger.sqlite import SqliteLedger
+from tests.ledger_clock import HeldClock
 
 OpenLedger = Callable[..., Awaitable[SqliteLedger]]
-
-
-class HeldClock:
-    """A clock that moves only when told to."""
-
-    def __init__(self, now: float = 1_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

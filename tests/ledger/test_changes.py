@@ -15,7 +15,7 @@ from dragoman.ledger.cleanup import DEPARTURES_S, cleanup
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
 from tests.builders import a_session, a_step_to, a_tick, records
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 
 async def speak(ledger: SqliteLedger, id_: str, *texts: str) -> None:

@@ -6,7 +6,7 @@ from dragoman.ledger.cleanup import BATCH, DAY_S
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
 from tests.builders import HOST, SESSION, a_post, a_reminder, a_session, a_step_to, a_tick
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 DELIVERY = turns.Delivery(key="d", kind="AgentSessionEvent", action="created", organization="org")
 

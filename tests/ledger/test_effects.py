@@ -21,7 +21,7 @@ from tests.builders import (
     a_step_to,
     a_tick,
 )
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 OTHER = SessionId("5e551011-0000-4000-8000-000000000002")
 ABORT = AbortRun(run=a_run(), thread=None, directory=None)

@@ -14,7 +14,7 @@ from dragoman.ledger import effects, read, turns
 from dragoman.ledger.pools import Job
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import HOST, a_prompt, a_session
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 HALF_AN_HOUR = 1_800.0
 

@@ -34,7 +34,8 @@ from tests.builders import (
     a_step_to,
     a_tick,
 )
-from tests.ledger.conftest import HeldClock, OpenLedger
+from tests.ledger.conftest import OpenLedger
+from tests.ledger_clock import HeldClock
 
 THREAD = AgentThread("ses_1")
 ISSUELESS = replace(a_session(), issue=None)

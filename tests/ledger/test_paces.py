@@ -9,7 +9,7 @@ from dragoman.ledger import paces
 from dragoman.ledger.cleanup import DAY_S, cleanup
 from dragoman.ledger.paces import TooFast
 from dragoman.ledger.sqlite import SqliteLedger
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 TWO = Paces(person=2, organization=3)
 

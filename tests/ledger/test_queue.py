@@ -15,7 +15,7 @@ from dragoman.ledger import effects, queue, turns
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import HOST, a_prompt, a_session, an_issue
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 LEASE_S = 30.0
 OTHER_HOST = HostId("host-b")

@@ -13,7 +13,7 @@ from dragoman.ids import AgentThread, HostId, SessionId
 from dragoman.ledger import effects, find, numbers, read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from tests.builders import HOST, a_post, a_reminder, a_run, a_session, a_start, a_step_to, a_tick, an_issue
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 
 @dataclass

@@ -14,7 +14,8 @@ from dragoman.ledger import hosts, read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
 from tests.builders import HOST, a_post, a_session, a_step_to, a_tick
-from tests.ledger.conftest import HeldClock, OpenLedger, columns
+from tests.ledger.conftest import OpenLedger, columns
+from tests.ledger_clock import HeldClock
 
 
 async def put(ledger: SqliteLedger, key: str, value: str = "x") -> None:

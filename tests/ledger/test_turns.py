@@ -12,7 +12,7 @@ from dragoman.ledger import effects, find, read, turns
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
 from tests.builders import HOST, SESSION, a_post, a_prompt, a_run, a_session, a_start, a_step_to, a_tick, an_issue
-from tests.ledger.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 DELIVERY = turns.Delivery(key="d-1", kind="AgentSessionEvent", action="prompted", organization="org", session=SESSION)
 ALL = 100

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dragoman import LibrarySettings, SessionManager
-from tests.runtime.conftest import HeldClock
+from tests.ledger_clock import HeldClock
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from dragoman.errors import Refusal
 from dragoman.ledger import audit
 from dragoman.ledger.tx import Tx
 from dragoman.manager import NOBODY
+from tests.ledger_clock import HeldClock
 from tests.library.contexts import CONTEXT, a_context
-from tests.runtime.conftest import HeldClock
 
 MINUTE_S = 60.0
 THREAD = "ses_0000000000000001"

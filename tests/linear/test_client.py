@@ -34,12 +34,6 @@ def open_app(fake_url: str, clock: Clock | None = None) -> Linear:
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeLinear]:
-    async with FakeLinear() as server:
-        yield server
-
-
-@pytest.fixture
 async def linear(fake: FakeLinear) -> AsyncIterator[Linear]:
     async with open_linear(fake.url, access_token="lin_oauth_x") as client:
         yield client

@@ -1,7 +1,5 @@
 """Attached files: found in texts, fetched with the token from Linear's store and from nowhere else, judged by their bytes."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from dragoman.errors import LinearError
@@ -24,18 +22,6 @@ from tests.linear.fake_linear import FakeLinear, Reply
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 GOOD = "https://uploads.linear.app/5d0b/9e42/shot.png"
-
-
-@pytest.fixture
-async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeLinear]:
-    async with FakeLinear() as server:
-        yield server
 
 
 # ── which addresses get the token ────────────────────────────────────────

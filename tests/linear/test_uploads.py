@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,18 +18,6 @@ from tests.linear.fake_linear import Asked, FakeLinear, Reply, data
 from tests.linear.held_clock import HeldClock
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
-
-
-@pytest.fixture
-async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeLinear]:
-    async with FakeLinear() as server:
-        yield server
 
 
 def place(url: str, asset: str = "https://uploads.linear.app/1/2", headers: tuple[tuple[str, str], ...] = ()) -> Reply:

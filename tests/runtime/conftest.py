@@ -15,20 +15,11 @@ from dragoman.ledger.pools import Pool
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import Perform, Workers
+from tests.ledger_clock import HeldClock
 from tests.repositories.upstream import Upstream
 
 StartWorkers = Callable[..., Workers]
 HOST = HostId("host-a")
-
-
-class HeldClock:
-    """A clock that moves only when told to."""
-
-    def __init__(self, now: float = 1_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
 from dragoman.runtime.engine import Engine
 from tests.builders import ORGANIZATION, a_prompt, a_session, a_tick
-from tests.runtime.conftest import HOST, HeldClock
+from tests.ledger_clock import HeldClock
+from tests.runtime.conftest import HOST
 from tests.runtime.waiting import until
 
 

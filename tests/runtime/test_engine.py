@@ -17,7 +17,8 @@ from dragoman.ledger.codec import decode_effect
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.runtime.engine import Engine
 from tests.builders import ORGANIZATION, SESSION, a_prompt, a_run, a_tick, an_issue
-from tests.runtime.conftest import HOST, HeldClock
+from tests.ledger_clock import HeldClock
+from tests.runtime.conftest import HOST
 
 
 def opened(key: str = "ENG-12") -> SessionOpened:

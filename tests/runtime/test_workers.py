@@ -13,7 +13,8 @@ from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import LONGEST_NAP_S, GivenUp, Pointless, Postponed
 from tests.builders import a_post, a_session, a_tick
-from tests.runtime.conftest import HeldClock, StartWorkers
+from tests.ledger_clock import HeldClock
+from tests.runtime.conftest import StartWorkers
 from tests.runtime.lanes import (
     Performed,
     journal,

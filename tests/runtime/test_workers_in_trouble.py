@@ -21,7 +21,8 @@ from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import Recurs
 from tests.builders import a_post, a_prompt, a_run, a_session, a_start, a_tick
-from tests.runtime.conftest import HOST, HeldClock, StartWorkers
+from tests.ledger_clock import HeldClock
+from tests.runtime.conftest import HOST, StartWorkers
 from tests.runtime.lanes import (
     Performed,
     begun,

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Never
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dragoman import config
 from dragoman.config.values import is_loopback
 from dragoman.core.access import Policy
 from dragoman.core.events.linear import SessionOpened
@@ -21,38 +17,8 @@ from dragoman.ids import OrganizationId, SessionId
 from dragoman.runtime.gate import Gate
 from dragoman.runtime.service import Service
 from dragoman.web import metrics
-from dragoman.web.app import Door
-from dragoman.web.asgi import HttpServer
 from tests.builders import a_prompt
 from tests.web.sockets import Answer, ask, get, request
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """Give a service whose OpenCode and Linear are away."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    (tmp_path / "dragoman.toml").write_text('[[repositories]]\nname = "acme/shop"\nurl = "https://host/x.git"\n')
-    environment = {
-        "DRAGOMAN_DATA_DIR": str(tmp_path / "data"),
-        "LINEAR_API_URL": nobody,
-        "LINEAR_ACCESS_TOKEN": "a-token",
-        "LINEAR_WEBHOOK_SECRET": "a-secret",
-        "OPENCODE_SESSION_API_URL": nobody,
-    }
-    running = Service(config.load(environment, folder=tmp_path))
-    await running.start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
-async def url(service: Service) -> AsyncIterator[str]:
-    server = HttpServer(Door(service), host="127.0.0.1", port=0)
-    await server.start()
-    yield server.url
-    await server.stop()
 
 
 async def scraped(url: str) -> dict[str, float]:

@@ -225,6 +225,5 @@ def _copy(tx: Tx, row: Any, lines: Sequence[NumberedLine], after: int, upto: int
 
 
 def _lines(tx: Tx, session: SessionId, after: int, limit: int) -> list[NumberedLine]:
-    names = Line.__struct_fields__
     rows = tx.execute(_SQL["lines_after"], (session, after, limit)).fetchall()
-    return [NumberedLine(n=n, line=Line(**dict(zip(names, values, strict=True)))) for n, *values in rows]
+    return [NumberedLine(n=n, line=read.line_of(values)) for n, *values in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -196,20 +196,12 @@ def journal_after(tx: Tx, session: SessionId, after: int = 0, limit: int = LINES
 def conversation(tx: Tx, session: SessionId, limit: int = LINES) -> list[Line]:
     """The newest lines of the conversation, oldest first."""
     rows = tx.execute(_SQL["conversation"], (session, limit)).fetchall()
-    return [
-        Line(
-            turn=turn,
-            at=at,
-            role=role,
-            text=text,
-            author=author,
-            linear_id=linear_id,
-            opencode_id=opencode_id,
-            tokens=tokens,
-            cost=cost,
-        )
-        for turn, at, role, text, author, linear_id, opencode_id, tokens, cost in rows
-    ]
+    return [line_of(row) for row in rows]
+
+
+def line_of(row: Sequence[Any]) -> Line:
+    """A line of a conversation from its columns, which have the names of its fields."""
+    return Line(**dict(zip(Line.__struct_fields__, row, strict=True)))
 
 
 def stats(tx: Tx) -> Stats:

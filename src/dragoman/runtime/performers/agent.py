@@ -105,11 +105,8 @@ class AgentWork:
 
     # ── a run goes on ────────────────────────────────────────────────────
     async def _steer(self, effect: SteerRun | NudgeAgent, claimed: Claimed) -> Event | None:
-        session = await self._fence.session_in(effect.run)
-        if session is None:
-            await self._end_left_run(effect, again=claimed.attempts > 1)
-            return None
-        if session.thread is None or session.workspace is None:
+        session = await self._session_still_in(effect, claimed)
+        if session is None or session.thread is None or session.workspace is None:
             return None
         client = await self._fence.client(effect.run)
         if isinstance(effect, NudgeAgent):
@@ -120,11 +117,8 @@ class AgentWork:
         return await self._give(client, session, effect.run, effect.message, effect.part, text, files=files)
 
     async def _resume(self, effect: ResumeRun, claimed: Claimed) -> Event | None:
-        session = await self._fence.session_in(effect.run)
-        if session is None:
-            await self._end_left_run(effect, again=claimed.attempts > 1)
-            return None
-        if session.thread is None or session.workspace is None:
+        session = await self._session_still_in(effect, claimed)
+        if session is None or session.thread is None or session.workspace is None:
             return None
         client = await self._fence.client(effect.run)
         if effect.tools:
@@ -224,6 +218,12 @@ class AgentWork:
         if not verified and claimed.attempts < ABORT_ATTEMPTS:
             raise Postponed(detail, event=told)
         return told
+
+    async def _session_still_in(self, effect: SteerRun | NudgeAgent | ResumeRun, claimed: Claimed) -> Session | None:
+        session = await self._fence.session_in(effect.run)
+        if session is None:
+            await self._end_left_run(effect, again=claimed.attempts > 1)
+        return session
 
     async def _end_left_run(self, effect: SteerRun | NudgeAgent | ResumeRun, *, again: bool) -> None:
         """The session has left the run: what an earlier, cut off attempt may have given to OpenCode is stopped."""

@@ -1,4 +1,4 @@
-"""`python -m bench [acks|first-thought|turn|sse|outbound|start|all]`: see README.md."""
+"""`python -m bench [acks|first-thought|turn|sse|outbound|start|repositories|all]`: see README.md."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def _start() -> str:
     return start.measure()
 
 
+def _repositories() -> str:
+    from bench import repositories
+
+    return repositories.measure()
+
+
 MEASUREMENTS: dict[str, Callable[[], str]] = {
     "start": _start,
     "turn": _turn,
@@ -53,6 +59,7 @@ MEASUREMENTS: dict[str, Callable[[], str]] = {
     "outbound": _outbound,
     "acks": _acks,
     "first-thought": _first_thought,
+    "repositories": _repositories,
 }
 
 

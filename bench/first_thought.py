@@ -14,7 +14,6 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -25,12 +24,12 @@ import uvloop
 
 from bench import deliveries, servers
 from bench.figures import percentile, table, verdict
-from bench.servers import Process, folder, service
+from bench.machine import descendants
+from bench.servers import Process, folder, service, until_up
 
 RATE = 200  # webhooks a second
 SECONDS = 20.0
 PATIENCE_S = 15.0  # for the last thoughts
-OPENCODE_S = 60.0
 _WEBHOOKS = int(RATE * SECONDS)
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _SESSION = re.compile(rb'"agentSessionId":"([0-9a-f-]{36})"')
@@ -111,8 +110,8 @@ async def _run(data: Path, binary: str) -> Seen:
     frozen: list[int] = []
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            await _until_up(http, process)
-            frozen = _descendants(process.pid)
+            await until_up(process)
+            frozen = descendants(process.pid)
             for pid in frozen:
                 os.kill(pid, signal.SIGSTOP)
             await _send_all(http, process, seen)
@@ -125,16 +124,6 @@ async def _run(data: Path, binary: str) -> Seen:
                 os.kill(pid, signal.SIGKILL)
         stub.close()
     return seen
-
-
-async def _until_up(http: aiohttp.ClientSession, process: Process) -> None:
-    async with asyncio.timeout(OPENCODE_S):
-        while True:
-            async with http.get(f"http://127.0.0.1:{process.port}/readyz") as reply:
-                ready: Mapping[str, object] = msgspec.json.decode(await reply.read())
-            if ready.get("opencode") == "up" and ready.get("linear") == "known":
-                return
-            await asyncio.sleep(0.1)
 
 
 async def _send_all(http: aiohttp.ClientSession, process: Process, seen: Seen) -> None:
@@ -164,21 +153,3 @@ async def _last_thoughts(seen: Seen) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_S):
             await seen.complete.wait()
-
-
-def _descendants(pid: int) -> list[int]:
-    """The processes below `pid`: the sandbox and OpenCode in it."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-            except (OSError, ValueError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found, looked_at = [], [pid]
-    while looked_at:
-        below = children.get(looked_at.pop(), [])
-        found += below
-        looked_at += below
-    return found

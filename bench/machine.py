@@ -36,6 +36,24 @@ def resident_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE / 1e6
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes below `pid`: the sandbox and OpenCode in it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, looked_at = [], [pid]
+    while looked_at:
+        below = children.get(looked_at.pop(), [])
+        found += below
+        looked_at += below
+    return found
+
+
 def described() -> str:
     """One line about the machine, its load included: figures of a busy one say little."""
     names = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import aiohttp
 import msgspec
 
 from bench import native
@@ -25,6 +27,10 @@ STOP_S = 12.0
 ORGANIZATION = "9a5c2f0e-2222-4b4b-9e3b-6d6a7a1f0a02"  # as in delivery.json
 APP_USER = "c1a1d6d2-1111-4f6a-9b36-9b2f4d9b0f01"
 WEBHOOK = "/webhooks/linear"
+
+OPENCODE_S = 60.0
+# No run gets as far as cloning it: OpenCode is down.
+UNREACHABLE = '[[repositories]]\nname = "acme/shop"\nurl = "https://git.invalid/acme/shop.git"\ndefault = true\n'
 
 # One answer to everything that we ask and write: whoever asks takes the part that is for him.
 LINEAR_ANSWER: Mapping[str, object] = {
@@ -136,22 +142,24 @@ def verify_only() -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def service(data: Path, linear_url: str, *, more: Mapping[str, str] | None = None) -> Iterator[Process]:
+def service(
+    data: Path, linear_url: str, *, more: Mapping[str, str] | None = None, toml: str = UNREACHABLE
+) -> Iterator[Process]:
     """`dragoman serve` as an operator runs it. Killed at the end, as by a power cut: see `stored`.
 
     more  environment beside or instead of the defaults here (OpenCode: attached, and down)
+    toml  the configuration file
     """
     port = free_port()
-    toml = data / "dragoman.toml"
-    # No run gets as far as cloning it: OpenCode is down.
-    toml.write_text('[[repositories]]\nname = "acme/shop"\nurl = "https://git.invalid/acme/shop.git"\ndefault = true\n')
+    file = data / "dragoman.toml"
+    file.write_text(toml, encoding="utf-8")
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
         "LINEAR_API_URL": linear_url,
         "LINEAR_ACCESS_TOKEN": "lin_bench_token",
         "LINEAR_WEBHOOK_SECRET": native.SECRET,
         "OPENCODE_SESSION_API_URL": f"http://127.0.0.1:{free_port()}",
-        "DRAGOMAN_CONFIG": str(toml),
+        "DRAGOMAN_CONFIG": str(file),
         "DRAGOMAN_DATA_DIR": str(data / "data"),
         "SESSION_MAX_PER_USER_MINUTE": "0",  # what is measured comes from one person
         "SESSION_MAX_PER_ORGANIZATION_MINUTE": "0",
@@ -167,6 +175,17 @@ def service(data: Path, linear_url: str, *, more: Mapping[str, str] | None = Non
         yield process
     finally:
         process.end()
+
+
+async def until_up(process: Process) -> None:
+    """Wait until the service has its OpenCode and knows who it is in Linear."""
+    async with aiohttp.ClientSession() as http, asyncio.timeout(OPENCODE_S):
+        while True:
+            async with http.get(f"http://127.0.0.1:{process.port}/readyz") as reply:
+                ready: Mapping[str, object] = msgspec.json.decode(await reply.read())
+            if ready.get("opencode") == "up" and ready.get("linear") == "known":
+                return
+            await asyncio.sleep(0.1)
 
 
 def stored(data: Path) -> int:

@@ -139,6 +139,40 @@ async def test_what_was_removed_comes_back_byte_for_byte(desk: Desk, change: Cha
     assert run_git(desk.trusted.path, "fsck", "--full", "--connectivity-only") == ""
 
 
+async def test_what_was_staged_is_staged_again(desk: Desk) -> None:
+    _, directory = await start(desk)
+    (directory / "only.py").write_text("in the index alone\n")
+    (directory / "README.md").write_text("staged\n")
+    run_git(directory, "add", "only.py", "README.md")
+    (directory / "only.py").unlink()
+    (directory / "README.md").write_text("changed again\n")
+    status = run_git(directory, "status", "--porcelain")
+    first = await checkpoint(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    assert await checkpoint(desk.trusted, root=desk.root, session=ONE, issue_key=KEY) == first
+    await remove_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    await restore_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    assert run_git(directory, "status", "--porcelain") == status
+    assert run_git(directory, "show", ":only.py") == "in the index alone"
+    assert run_git(directory, "show", ":README.md") == "staged"
+    assert (directory / "README.md").read_text() == "changed again\n"
+    assert run_git(directory, "for-each-ref", "refs/heads/rescued") == ""
+
+
+@pytest.mark.parametrize("index", [b"", b"DIRC" + bytes(40), b"nonsense", None])
+async def test_an_index_that_git_does_not_understand_is_passed_over(desk: Desk, index: bytes | None) -> None:
+    _, directory = await start(desk)
+    (directory / "work.py").write_text("work\n")
+    (directory / ".git" / "index").unlink()
+    if index is None:
+        os.mkfifo(directory / ".git" / "index")
+    else:
+        (directory / ".git" / "index").write_bytes(index)
+    await remove_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    await restore_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
+    assert (directory / "work.py").read_text() == "work\n"
+    assert run_git(directory, "status", "--porcelain") == "?? work.py"
+
+
 async def test_a_branch_without_a_commit_comes_back_as_files(desk: Desk) -> None:
     workspace, directory = await start(desk)
     nothing_committed(workspace, directory)

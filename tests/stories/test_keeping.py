@@ -132,3 +132,47 @@ async def test_checkpoints_are_pushed_where_that_is_wanted_and_dropped_when_nobo
         assert session not in git(copy_of(stage), "for-each-ref", "refs/dragoman/")
         assert shop.git("for-each-ref", "refs/dragoman/") == ""
         assert git(copy_of(stage), "rev-parse", "refs/remotes/origin/main")
+
+
+@pytest.mark.deep
+async def test_submodules_and_large_files_are_told_and_come_through_all_of_it(
+    make_stage: MakeStage, tmp_path: Path
+) -> None:
+    async with make_stage(forge=True) as stage:
+        stage.world.resources.add("Issue")
+        shop = stage.forge.repositories["acme/shop"]
+        people = tmp_path / "people"
+        git(tmp_path, "clone", "--quiet", str(shop.folder), str(people))
+        writes(people, ".gitmodules", '[submodule "parts"]\n\tpath = parts\n\turl = https://example.org/parts.git\n')
+        writes(people, ".gitattributes", "*.psd filter=lfs diff=lfs merge=lfs -text\n")
+        writes(people, "logo.psd", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+        git(people, "update-index", "--add", "--cacheinfo", f"160000,{git(people, 'rev-parse', 'HEAD')},parts")
+        (people / "parts").mkdir()
+        commits(people, "Add parts and a logo")
+        git(people, "push", "--quiet")
+
+        session = await at_work(stage)
+        told = "\n".join(stage.thoughts(session))
+        assert "submodules. They are not fetched" in told
+        assert "Git LFS. They are not fetched" in told
+        assert "small pointer files stand in" in stage.prompts(session)[0]
+        workspace = stage.workspace(session)
+        assert list((workspace / "parts").iterdir()) == []
+        writes(workspace)
+        commits(workspace)
+        stage.agent.release("work")
+        assert "**Pull request:**" in (await stage.final(session))[1]
+
+        issue = stage.world.session(session).issue or ""
+        stage.people.set_state(issue, "Done")
+        await stage.until(lambda: not workspace.exists(), "the workspace to go")
+        stage.agent.plays("go on", Use(tool="bash", args={"command": "wait again"}), Say(text="Went on."))
+        stage.people.follow_up(session, "please go on")
+        await stage.until_shown(session, "action", "wait again")
+        writes(workspace, "more.py", "more = True\n")
+        stage.agent.plays("not committed yet")
+        stage.agent.release("again")
+        await stage.final(session, 2)
+        branch = stage.world.issue(issue).branch_name
+        changed = shop.git("diff", "--name-only", "main", branch).split()
+        assert changed == ["add.py", "more.py"]

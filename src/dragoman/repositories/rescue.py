@@ -22,6 +22,7 @@ from dragoman.repositories.naming import checkpoint_ref, is_branch_name, rescue_
 from dragoman.repositories.reading import made_folder
 from dragoman.repositories.removal import drop_ref, remove_folder
 from dragoman.repositories.snapshots import save_snapshot
+from dragoman.repositories.staging import STAGED
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import (
     Places,
@@ -34,7 +35,7 @@ from dragoman.repositories.workspaces import (
 
 # While we check out: byte for byte, whatever line ends or filters the repository's own attributes ask for.
 _RAW = "* -text -filter -ident -working-tree-encoding\n"
-_FACT = re.compile(r"^(branch|branch-commit|head-commit|base-commit): (\S+)$", re.MULTILINE)
+_FACT = re.compile(rf"^(branch|branch-commit|head-commit|base-commit|{STAGED}): (\S+)$", re.MULTILINE)
 
 
 def saved_refs(session: SessionId, issue_key: str | None) -> tuple[str, str]:
@@ -98,7 +99,7 @@ async def restore_workspace(
     issue_key: str | None,
     deadline_s: float = 300.0,
 ) -> Workspace:
-    """Put a removed workspace back: branch, HEAD, and every file as it was, committed or not.
+    """Put a removed workspace back: branch, HEAD, what was staged, and every file as it was, committed or not.
 
     Commits of its other branches and its stash come back as branches rescued/1, rescued/2, …
     Raises  Refusal when nothing was saved or a workspace stands there; GitError
@@ -111,7 +112,8 @@ async def restore_workspace(
                 f"The workspace {known.directory} is there. Remove it first if you want the saved state instead."
             )
         ref, snapshot = await _newest(trusted, session, issue_key, deadline)
-        branch, branch_commit, head, base, others = await _facts(trusted, ref, snapshot, deadline)
+        saved = await _facts(trusted, ref, snapshot, deadline)
+        branch, head = saved.branch, saved.head
         await asyncio.to_thread(shutil.rmtree, places.fresh, ignore_errors=True)
         await make_private(places.fresh, trusted, [snapshot], deadline, lock)
         info = places.fresh / ".git" / "info"
@@ -121,16 +123,16 @@ async def restore_workspace(
         async def here(*args: str) -> None:
             await git(*args, cwd=places.fresh, deadline_s=deadline.left(), keep_open=(lock,))
 
-        if branch_commit is not None:
-            await here("update-ref", f"refs/heads/{branch}", branch_commit)
-        for number, other in enumerate(others, 1):
+        if saved.branch_commit is not None:
+            await here("update-ref", f"refs/heads/{branch}", saved.branch_commit)
+        for number, other in enumerate(saved.others, 1):
             await here("update-ref", f"refs/heads/rescued/{number}", other)
-        if head is not None and head != branch_commit:
+        if head is not None and head != saved.branch_commit:
             await here("update-ref", "--no-deref", "HEAD", head)
         else:
             await here("symbolic-ref", "HEAD", f"refs/heads/{branch}")
         await here("read-tree", "--reset", "-u", snapshot)
-        await here("read-tree", *([head] if head is not None else ["--empty"]))
+        await here("read-tree", saved.staged or head or "--empty")
         (info / "attributes").unlink()
         if head is not None:
             await _make_submodule_folders(places.fresh, head, deadline)
@@ -139,7 +141,7 @@ async def restore_workspace(
             session=session,
             directory=str(places.final),
             branch=branch,
-            base_commit=base or snapshot,
+            base_commit=saved.base or snapshot,
         )
         write_record(places.record, workspace)
         move_into_place(places)
@@ -173,19 +175,33 @@ async def _newest(
     raise Refusal(f"Nothing was saved of session {session} in {trusted.name}.")
 
 
-async def _facts(
-    trusted: TrustedRepository, ref: str, snapshot: str, deadline: Deadline
-) -> tuple[str, str | None, str | None, str | None, list[str]]:
-    """Branch, its commit, HEAD's, the base's, and the other parents of a snapshot."""
+class _Saved(Record):
+    """What a snapshot says of its workspace: commits, None for what there was not; `others` of further branches."""
+
+    branch: str
+    branch_commit: str | None
+    head: str | None
+    base: str | None
+    staged: str | None
+    others: tuple[str, ...]
+
+
+async def _facts(trusted: TrustedRepository, ref: str, snapshot: str, deadline: Deadline) -> _Saved:
     told = await git("show", "--no-patch", "--format=%P%n%B", snapshot, cwd=trusted.path, deadline_s=deadline.left())
     parents, _, message = told.decode("utf-8", "replace").partition("\n")
     facts = dict(_FACT.findall(message))
     branch = facts.get("branch", "")
     if not is_branch_name(branch):
         raise GitError(f"{ref} is no snapshot of ours", retryable=False)
-    branch_commit, head = facts.get("branch-commit"), facts.get("head-commit")
-    others = [parent for parent in parents.split() if parent not in {branch_commit, head}]
-    return branch, branch_commit, head, facts.get("base-commit"), others
+    branch_commit, head, staged = facts.get("branch-commit"), facts.get("head-commit"), facts.get(STAGED)
+    return _Saved(
+        branch=branch,
+        branch_commit=branch_commit,
+        head=head,
+        base=facts.get("base-commit"),
+        staged=staged,
+        others=tuple(parent for parent in parents.split() if parent not in {branch_commit, head, staged}),
+    )
 
 
 async def _make_submodule_folders(fresh: Path, head: str, deadline: Deadline) -> None:

@@ -2,7 +2,7 @@
 
 The tree of the commit is the files as they lie there, byte for byte, without what the repository ignores. Its parents
 are HEAD, the workspace's branch, its other branches and the stash, so that every commit which only exists there is
-kept. The agent's index is not: what matters of it lies in the files or the stash.
+kept; and what was staged, as a commit of its own (staging.py), unless that is HEAD again.
 
 As in hostile.py, git never opens the workspace as a repository. It lists the files that are not ignored, with a git
 directory of ours; their content is read here (reading.py) and handed to `git fast-import`, which looks at no file and
@@ -29,6 +29,7 @@ from dragoman.repositories.hostile import all_tips, checked_objects, make_reader
 from dragoman.repositories.locks import Deadline, file_lock
 from dragoman.repositories.naming import is_branch_name, ref_file
 from dragoman.repositories.reading import Changed, Entry
+from dragoman.repositories.staging import STAGED, commit_staged
 from dragoman.repositories.trusted import TrustedRepository
 from dragoman.repositories.workspaces import ASIDE, WorkingCopy
 
@@ -94,10 +95,13 @@ class _Snapshot:
         self._temporary = temporary
         self._deadline = deadline
         self._leave_out = {os.fsencode(path) for path in leave_out}
+        self._staged: str | None = None
         self._memory = trusted.root / ASIDE / f"{ref_file(ref)}.snapshot"
 
     async def save(self, message: str) -> str:
         parents = await self._fetch_commits()
+        if self._staged is not None:
+            message += f"{STAGED}: {self._staged}\n"
         tracked = await self._tree_of(parents[0]) if parents else {}
         known = self._remembered()
         before = await self._trusted.resolve(self._ref, deadline_s=self._deadline.left())
@@ -149,6 +153,9 @@ class _Snapshot:
         objects = await asyncio.to_thread(checked_objects, self._directory)
         reader = self._temporary / "reader.git"
         make_reader(reader, objects, tips)
+        if tips.head is not None:
+            self._staged = await commit_staged(reader, self._directory, tips.head, self._deadline)
+            commits += [self._staged] if self._staged is not None else []
         for number, commit in enumerate(commits):
             (reader / "refs" / "heads" / f"n{number}").write_text(f"{commit}\n")
         # Without a ref on our side: the snapshot names them in a moment, and nothing is collected before (see git.py).

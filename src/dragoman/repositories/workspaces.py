@@ -279,14 +279,17 @@ async def _notes(trusted: TrustedRepository, start: str, deadline: Deadline) -> 
     notes = []
     tree = await git("ls-tree", "--name-only", start, "--", ".gitmodules", cwd=trusted.path, deadline_s=deadline.left())
     if tree.strip():
-        notes.append("This repository has submodules. They are not fetched: their directories are empty.")
+        notes.append(
+            "This repository has submodules. They are not fetched: their directories are empty, and stay as they are in commits."
+        )
     large = await git(
         "grep", "--files-with-matches", "--fixed-strings", "-e", "filter=lfs", start, "--", ".gitattributes",
         "*/.gitattributes", cwd=trusted.path, deadline_s=deadline.left(), ok_codes=(0, 1),
     )  # fmt: skip
     if large.strip():
         notes.append(
-            "This repository keeps large files with Git LFS. They are not fetched: small pointer files stand in."
+            "This repository keeps large files with Git LFS. They are not fetched: small pointer files stand in. New or "
+            "changed ones would be committed as ordinary files, so leave them as they are."
         )
     return tuple(notes)
 

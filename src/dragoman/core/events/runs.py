@@ -15,6 +15,7 @@ class RunStarted(Record):
     attempt  of an interrupted run that was set going again: which one that was; else 0
     model    "provider/model" that was asked for; empty when OpenCode chooses
     summary  of the thread that was left, when the run begins in a fresh one; empty when the agent gave none
+    notes    what people should know of a new workspace, a sentence or two each: what is not in it, how old it is
     """
 
     run: RunId
@@ -26,6 +27,7 @@ class RunStarted(Record):
     attempt: int = 0
     model: str = ""
     summary: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class SetupRan(Record):

@@ -35,3 +35,8 @@ def stays_in(name: str, named: str) -> str:
         f"This session works in **{name}**, so I stay there. For work in {one_line(named, 100)}, mention me in a new "
         "comment and name it."
     )
+
+
+def about_workspace(notes: Iterable[str]) -> str:
+    """What a new workspace has not got."""
+    return "\n".join(f"📁 {one_line(note, 500)}" for note in notes)

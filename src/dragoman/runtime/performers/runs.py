@@ -19,7 +19,7 @@ from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.opencode.client import OpenCode
 from dragoman.runtime.agent_host import AgentHost
-from dragoman.runtime.desk import Desk
+from dragoman.runtime.desk import MADE_ANEW, Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.attachments import Attachments
 from dragoman.runtime.performers.fence import Fence, refusals_end
@@ -72,6 +72,7 @@ class RunStarts:
             raise GivenUp("the session is of a foreign organization", event=RunFailed(run=effect.run, reason=FOREIGN))
         client = await self._fence.client(effect.run)
         workspace, notes = await self._workspace(effect.run, session)
+        for_people = tuple(note for note in notes if note != MADE_ANEW)
         notes = (*notes, *await self._preparing.ready(effect.run, session))
         if await self._fence.session_in(effect.run) is None:
             return None
@@ -119,6 +120,7 @@ class RunStarts:
             base=workspace.base,
             model=self.chosen(session)[0] or "",
             summary=summary,
+            notes=for_people,
         )
 
     async def _workspace(self, run: RunId, session: Session) -> tuple[Workspace, tuple[str, ...]]:

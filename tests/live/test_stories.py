@@ -96,6 +96,35 @@ async def test_attached_files_reach_the_model_and_missing_ones_are_told(service:
 
 
 @pytest.mark.deep
+async def test_what_the_agent_puts_out_is_shown_under_its_answer(service: LiveService) -> None:
+    linear = service.linear
+    made = base64.b64encode(PIXEL).decode()
+    linear.model.tell(
+        "shows",
+        [
+            bash(
+                "mkdir -p .dragoman/outbox/run && cd .dragoman/outbox && "
+                f"echo {made} | base64 -d > shot.png && echo '# All green' > run/report.md && ln -s /etc/hostname name",
+                "Take a screenshot",
+            )
+        ],
+        [Say(text="It looks like this.")],
+    )
+    session = service.ask("[story=shows] fix it and show me how it looks")
+    final = await service.ends(session)
+    assert final.body.startswith("It looks like this.\n\n![shot.png](")
+    assert "- [run/report.md](" in final.body
+    assert "`name` is not shown: it is a link" in final.body
+    kept = {linear.url + path: file.content for path, file in linear.store.files.items()}
+    shown = [url.rstrip(")") for url in final.body.replace("(", " ").split() if url.startswith(linear.url)]
+    assert [kept[url] for url in shown] == [PIXEL, b"# All green\n"]
+    assert linear.access_token not in str(linear.store.given)
+    assert git(service.workspace(session), "status", "--porcelain") == ""
+    heard = next(one for one in linear.model.requests if "shows" in one.story and not one.utility)
+    assert "`.dragoman/outbox/`" in "\n".join(heard.users)
+
+
+@pytest.mark.deep
 async def test_a_permission_is_asked_and_the_answer_counts(service: LiveService) -> None:
     service.linear.model.tell("touch", [bash("touch allowed.txt", "Make a file")], [Say(text="It said: {result}")])
     allowed, refused = service.ask("[story=touch] one"), service.ask("[story=touch] two")

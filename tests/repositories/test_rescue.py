@@ -306,6 +306,14 @@ async def test_what_cannot_be_saved_is_not_removed(desk: Desk) -> None:
     assert await desk.trusted.resolve(rescue_ref(ONE, KEY)) is None
 
 
+async def test_a_terabyte_of_nothing_is_refused_before_it_is_read(desk: Desk) -> None:
+    _, directory = await start(desk)
+    (directory / "huge").touch()
+    os.truncate(directory / "huge", 1 << 40)
+    with pytest.raises(GitError, match="more than 8 GiB"):
+        await checkpoint(desk.trusted, root=desk.root, session=ONE, issue_key=KEY, deadline_s=20)
+
+
 async def test_links_out_of_the_workspace_are_kept_as_links(desk: Desk, tmp_path: Path) -> None:
     _, directory = await start(desk)
     secret = tmp_path / "secret"

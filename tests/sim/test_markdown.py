@@ -12,6 +12,7 @@ from dragoman.sim.markdown import render
 
 OURS = re.compile(
     r"</?(?:p|strong|em|code|pre|ul|li|br)>|<a href=\"https?://[^\"<>]*\" rel=\"noopener noreferrer nofollow\">|</a>"
+    r"|<img src=\"https?://[^\"<>]*\" alt=\"[^\"<>]*\">"
 )
 
 
@@ -28,6 +29,15 @@ OURS = re.compile(
         ("```py\na < b\n```", "<pre><code>a &lt; b</code></pre>"),
         ("```\nnever closed", "<pre><code>never closed</code></pre>"),
         ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        (
+            "![a\\_b \\[1\\]](https://a.example/uploads/x.png)",
+            '<p><img src="https://a.example/uploads/x.png" alt="a_b [1]"></p>',
+        ),
+        (
+            "![x](https://a.example/x.png)",
+            '<p>!<a href="https://a.example/x.png" rel="noopener noreferrer nofollow">x</a></p>',
+        ),
+        ("![x](data:image/png,x)", "<p>![x](data:image/png,x)</p>"),
         ("<b>x</b>", "<p>&lt;b&gt;x&lt;/b&gt;</p>"),
     ],
 )
@@ -41,7 +51,7 @@ def test_links_lead_out_without_telling_where_from() -> None:
     assert 'href="https://b.example/y"' in html
 
 
-@given(st.text(alphabet=st.sampled_from(list("ab<>\"'&*_`[]()#-~ \nhttps://")), max_size=80))
+@given(st.text(alphabet=st.sampled_from(list("ab<>\"'&*_`[]()#-~! \\\nhttps://")), max_size=80))
 def test_no_text_brings_a_tag_of_its_own(text: str) -> None:
     rest = OURS.sub("", str(render(text)))
     assert "<" not in rest

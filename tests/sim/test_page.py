@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -201,6 +202,26 @@ async def test_markup_of_others_is_shown_and_not_obeyed(visit: Visit) -> None:
 
 
 @pytest.mark.needs_chromium
+async def test_pictures_of_the_store_are_seen_and_other_files_are_downloads(
+    visit: Visit, http: aiohttp.ClientSession
+) -> None:
+    pixel = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw==")
+    picture = visit.sim.store.put("a b.gif", "image/gif", pixel)
+    page = visit.sim.store.put("x.html", "text/html", b"<script>alert(1)</script>")
+    session = visit.sim.people.mention(visit.sim.people.create_issue("Dark mode").id, "show me")
+    visit.post(
+        session, "response", f"Look.\n\n![a b.gif]({visit.sim.url}{picture})\n\n- [x.html]({visit.sim.url}{page})"
+    )
+    await visit.go(f"/issues/{visit.sim.world.issue(session.issue or '').identifier}")
+    seen = visit.page.get_by_role("img", name="a b.gif")
+    await expect(seen).to_be_visible()
+    assert await seen.evaluate("image => image.naturalWidth") == 1
+    address = await visit.page.get_by_role("link", name="x.html").get_attribute("href")
+    async with http.get(f"{visit.sim.url}{address}") as reply:
+        assert reply.headers["content-disposition"].startswith("attachment")
+        assert reply.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_what_happens_shows_in_the_list_and_a_late_agent_is_called_late(visit: Visit) -> None:
     page, sim = visit.page, visit.sim
     await visit.go("/")

@@ -234,7 +234,9 @@ class Linear:
         variables = {"contentType": mime, "filename": uploads.file_name(name), "size": len(content)}
 
         async def ask() -> wire.UploadFile:
-            place = (await self._requests.read("FileUpload", variables, wire.FileUploadReply)).file_upload
+            place = (
+                await self._requests.read("FileUpload", variables, wire.FileUploadReply, Priority.ACTION)
+            ).file_upload
             if not place.success or place.upload_file is None:
                 raise LinearError("Linear gave no place for the file and no reason.")
             return place.upload_file

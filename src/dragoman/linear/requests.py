@@ -51,9 +51,11 @@ class Requests:
             await self._http_pool.close()
             self._http_pool = None
 
-    async def read(self, document: str, variables: Mapping[str, object], shape: type[Reply]) -> Reply:
-        """What a query says, in its shape. Raises LinearError."""
-        data = await self.ask(document, variables, Priority.ACK)
+    async def read(
+        self, document: str, variables: Mapping[str, object], shape: type[Reply], priority: Priority = Priority.ACK
+    ) -> Reply:
+        """What Linear says, in its shape. Raises LinearError."""
+        data = await self.ask(document, variables, priority)
         try:
             return msgspec.convert(data, shape)
         except msgspec.ValidationError as error:

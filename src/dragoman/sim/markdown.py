@@ -1,6 +1,7 @@
 """A small, safe subset of Markdown for the page: everything is escaped first, and only tags of ours come out.
 
-Known: paragraphs, headings, lists, fenced code, inline code, bold, emphasis, links to http(s). All else stays text.
+Known: paragraphs, headings, lists, fenced code, inline code, bold, emphasis, links to http(s), and pictures that lie in
+a store of uploads (the page's policy takes none from elsewhere). All else stays text.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import re
 from collections.abc import Callable, Iterator
 from html import escape
 
+from dragoman.sim.store import PREFIX
+
 _FENCE = re.compile(r"^(`{3,}|~{3,})")
 _BULLET = re.compile(r"^\s{0,3}(?:[-*]|\d{1,3}[.)])\s+(.*)")
 _HEADING = re.compile(r"^#{1,6}\s+(.*)")
 _CODE = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"\[([^\]\n]{1,300})\]\((https?://[^\s()<>]{1,2000})\)")
+_LINK = re.compile(r"(!?)\[((?:\\.|[^\]\\\n]){1,300})\]\((https?://[^\s()<>]{1,2000})\)")
+_UPLOAD = re.compile(rf"https?://[^/]+{PREFIX}")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _BARE = re.compile(r"(?<![\w\"=/])(https?://[^\s()<>\"'\u201c\u201d]{1,2000}[^\s()<>\"'.,;:!?\u201c\u201d])")
 _BOLD = re.compile(r"\*\*(?=\S)([^*\n]+)(?<=\S)\*\*")
 _EMPHASIS = re.compile(r"(?<![\w*])[*_](?=\S)([^*_\n]+)(?<=\S)[*_](?![\w*])")
@@ -78,7 +83,15 @@ def _inline(text: str) -> str:
 
 
 def _links(text: str) -> str:
-    return _around(_LINK, text, lambda link: _anchor(link.group(2), link.group(1)), _bare_links)
+    return _around(_LINK, text, _named, _bare_links)
+
+
+def _named(link: re.Match[str]) -> str:
+    mark, name, url = link.groups()
+    name = _ESCAPED.sub(r"\1", name)
+    if mark and _UPLOAD.match(url):
+        return f'<img src="{escape(url)}" alt="{escape(name)}">'
+    return escape(mark) + _anchor(url, name)
 
 
 def _bare_links(text: str) -> str:

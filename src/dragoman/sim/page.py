@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -20,7 +20,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dragoman.sim.asgi import Send, read_body
-from dragoman.sim.markdown import render
+from dragoman.sim.markdown import Html, render
+from dragoman.sim.store import PREFIX
 from dragoman.sim.views import clock_time, groups_of, initials, issue_view, machine_time, webhook_words
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(markdown=render, clock=clock_time, machine=machine_time, initials=initials)
+        self._templates.filters.update(
+            markdown=self._markdown, clock=clock_time, machine=machine_time, initials=initials
+        )
         self._templates.globals.update(world=simulator.world)
 
     def routes(self) -> list[BaseRoute]:
@@ -86,6 +89,7 @@ class Page:
             Route("/issues/{id}", self._issue, methods=["GET"]),
             Route("/issues/{id}/stream", self._issue_stream, methods=["GET"]),
             *(Route(path, _posted(act), methods=["POST"]) for path, act in posts.items()),
+            Route("/files/{path:path}", self._file, methods=["GET"]),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ]
 
@@ -107,6 +111,20 @@ class Page:
         except KeyError:
             return self._html("missing.html", status=404, wanted=wanted)
         return self._html("issue.html", view=issue_view(self._simulator.world, issue), live=self._issue_html(wanted))
+
+    async def _file(self, request: Request) -> Response:
+        """A file of the store, for whoever looks at the page: no token is needed where people are signed in."""
+        file = self._simulator.store.files.get(PREFIX + quote(request.path_params["path"]))
+        if file is None or file.content is None:
+            return PlainTextResponse("There is no such file.", 404)
+        picture = file.mime.startswith("image/") and "svg" not in file.mime
+        shown = "inline" if picture else f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
+        return Response(file.content, headers=SECURITY_HEADERS | {"content-disposition": shown}, media_type=file.mime)
+
+    def _markdown(self, text: str) -> Html:
+        """A text of others; what it shows from the store comes from where people may look at that."""
+        store = f"{self._simulator.url}{PREFIX}"
+        return Html(render(text).replace(f'="{store}', '="/files/'))
 
     async def _list_stream(self, request: Request) -> Response:
         return self._stream(self._list_html)

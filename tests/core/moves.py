@@ -278,6 +278,7 @@ opens = st.builds(
     issue=issues,
     prompt=prompts,
     root=st.sampled_from([ROOT, None]),
+    source=st.sampled_from([CommentId("com_1"), None]),
     crowd=st.sampled_from([0, 1, 2, 3]),
     limit=st.sampled_from([0, 1]),
 )

@@ -9,7 +9,7 @@ from dragoman.core import prompts
 from dragoman.core.edits import COMMENT_MOST, COMMENTS_MOST, DESCRIPTION_MOST, Edit
 from dragoman.core.effects import StartRun, SteerRun
 from dragoman.core.events.issues import CommentRemoved, CommentWritten
-from dragoman.core.events.linear import Prompt, Prompted
+from dragoman.core.events.linear import Prompt, Prompted, SessionOpened
 from dragoman.core.events.opencode import Answered
 from dragoman.core.limits import Rules
 from dragoman.core.session import Closed, Resting, Working
@@ -94,13 +94,14 @@ def test_what_is_taken_back_or_removed_in_time_is_not_told() -> None:
 
 
 def test_what_is_said_to_the_agent_in_its_own_thread_is_not_told_twice() -> None:
-    story = Story().works()
+    story = Story()
+    prompt = Prompt(text="please fix it", author=a_person(), kind="mention", sent_at=story.now)
+    story.hear(SessionOpened(issue=an_issue(), prompt=prompt, root=ROOT, source=CommentId("elsewhere")))
+    story.reads_issue()
+    story.starts()
+    assert story.comments("please fix it", comment="elsewhere") == ()
     assert story.comments("and the tests", root=ROOT) == ()
     assert story.comments("@agent do something else", addressed=True) == ()
-    prompt = Prompt(text="see there", author=a_person(), comment=CommentId("elsewhere"), sent_at=story.now)
-    story.comments("see there", comment="elsewhere")
-    story.hear(Prompted(prompt=prompt))
-    story.comments("see there", comment="elsewhere")
     story.wait(21.0)
     assert told(story) == []
     # But that somebody rewrote it, no prompt tells.

@@ -129,16 +129,28 @@ def test_what_is_no_news(body: bytes, reason: str) -> None:
     assert found.reason == reason
 
 
-def test_a_session_knows_its_thread_and_the_comment_that_holds_a_prompt() -> None:
+def test_comments_are_passed_over_while_it_is_not_known_who_we_are() -> None:
+    found = read(signed(recording("comment-create-mention")))
+    assert isinstance(found, Ignored)
+    assert found.reason == "not_ours"
+
+
+def test_the_root_that_linear_makes_is_nobodys() -> None:
+    found = reading(recording("comment-create-artificial-session-root"))
+    assert isinstance(found, Ignored)
+    assert found.reason == "nobody"
+
+
+def test_a_session_knows_its_thread_and_the_comment_it_was_opened_by() -> None:
     opened = reading(recording("created-on-comment-thread"))
     assert isinstance(opened, Relevant)
     assert isinstance(opened.event, SessionOpened)
     assert opened.event.root == "7f85d4d5-7fa1-4897-822b-6c0561705f4e"
-    assert opened.event.prompt.comment == "9ba5d4d5-7fa1-4897-822b-6c0561705f50"
+    assert opened.event.source == "9ba5d4d5-7fa1-4897-822b-6c0561705f50"
     mentioned = reading(recording("created-by-mention"))
     assert isinstance(mentioned, Relevant)
     assert isinstance(mentioned.event, SessionOpened)
-    assert mentioned.event.prompt.comment == mentioned.event.root is not None
+    assert mentioned.event.root is not None
     prompted = reading(recording("prompted-follow-up"))
     assert isinstance(prompted, Relevant)
     assert isinstance(prompted.event, Prompted)
@@ -150,8 +162,8 @@ def test_where_comments_are_the_way_to_us_all_others_are_news() -> None:
     assert isinstance(aside, AboutIssue)
     reply = of_comment("by the way", parentId="root")
     assert isinstance(reply, Relevant)
-    assert reply.else_ is not None
-    assert isinstance(reply.else_.event, CommentWritten)
+    assert reply.otherwise is not None
+    assert isinstance(reply.otherwise.event, CommentWritten)
     said = of_comment("@OpenCode go")
     assert isinstance(said, Relevant)
-    assert said.else_ is None
+    assert said.otherwise is None

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from dragoman.record import Record
 
-HEARD_MOST = 100  # changes that are known again when Linear tells of them once more
+HEARD_MOST = 50  # changes that are known again when Linear tells of them once more
 COMMENTS_MOST = 20  # that wait to be told; of more the newest
 COMMENT_MOST = 6_000  # characters
 DESCRIPTION_MOST = 20_000  # characters; of a longer one the beginning is told, and no difference

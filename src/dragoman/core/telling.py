@@ -170,10 +170,9 @@ def _gathering_s(draft: Draft, edits: Edits) -> float:
 
 
 def know_thread(draft: Draft, event: SessionOpened | Prompted) -> None:
-    """Remember which thread is the session's own, and that the words of this prompt are known by it."""
-    session = draft.session
-    if event.root is not None and session.root != event.root:
+    """Remember which thread is the session's own, and that the comment it was opened by is no news."""
+    if event.root is not None and draft.session.root != event.root:
         draft.change(root=event.root)
-    if event.prompt.comment is not None:
-        edits = session.edits.without(event.prompt.comment)
-        draft.change(edits=edits.having_heard(event.prompt.comment, event.prompt.sent_at))
+    if isinstance(event, SessionOpened) and event.source is not None:
+        edits = draft.session.edits.without(event.source)
+        draft.change(edits=edits.having_heard(event.source, event.prompt.sent_at))

@@ -46,9 +46,7 @@ def read(delivery: Delivery, organization: OrganizationId, us: UserId | None, na
         return aside
     text = without_address(comment.body, name)
     sent_at = readings.seconds_of(comment.created_at, payload)
-    prompt = Prompt(
-        text=text, author=author, activity=ActivityId(comment.id), comment=CommentId(comment.id), sent_at=sent_at
-    )
+    prompt = Prompt(text=text, author=author, activity=ActivityId(comment.id), sent_at=sent_at)
     event: SessionOpened | Prompted | StopRequested
     if normalised(text) in _STOP:
         event = StopRequested(sent_at=sent_at, by=author)
@@ -63,7 +61,7 @@ def read(delivery: Delivery, organization: OrganizationId, us: UserId | None, na
         event=event,
         keys=readings.keys_of(delivery, key_of(comment.id)),
         opens=addressed,
-        else_=aside if isinstance(aside, AboutIssue) else None,
+        otherwise=aside if isinstance(aside, AboutIssue) else None,
     )
 
 

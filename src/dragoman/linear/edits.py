@@ -47,7 +47,7 @@ def of_comment(
 ) -> Reading:
     """Say what a comment tells those who work on its issue.
 
-    us      whose comments are our own
+    us      whose comments are our own; while that is not known, none is passed on
     called  what people call us: what mentions us comes to us as a prompt
     """
     payload = delivery.payload
@@ -57,6 +57,8 @@ def of_comment(
     issue = comment.issue_id or (comment.issue.id if comment.issue else None)
     if not issue:
         return readings.ignored("not_ours", payload)  # on a project, a document, …: only issues are worked on
+    if us is None:
+        return readings.ignored("not_ours", payload)
     known = CommentId(comment.id)
     if payload.action == "remove":
         at = readings.seconds_of(payload.created_at, payload)

@@ -85,12 +85,11 @@ def _read_created(delivery: Delivery, organization: OrganizationId, app_user: Us
         context=payload.prompt_context or "",
         guidance=asked.nearest_first(payload.guidance or (), session.issue),
         kind=words.kind,
-        comment=_comment(session.source_comment_id) or root,
     )
     return Relevant(
         session=SessionId(session.id),
         organization=organization,
-        event=SessionOpened(issue=issue, prompt=prompt, root=root),
+        event=SessionOpened(issue=issue, prompt=prompt, root=root, source=_comment(session.source_comment_id)),
         keys=readings.keys_of(delivery, f"created:{session.id}"),
     )
 
@@ -118,7 +117,6 @@ def _read_prompted(delivery: Delivery, organization: OrganizationId, app_user: U
             text=content.body or "",
             author=author,
             activity=ActivityId(activity.id),
-            comment=_comment(activity.source_comment_id),
             sent_at=sent_at,
             context=payload.prompt_context or "",
             guidance=asked.nearest_first(payload.guidance or (), issue),

@@ -12,9 +12,7 @@ from dragoman.linear import wire
 from dragoman.linear.webhook import Delivery
 from dragoman.record import Record
 
-Reason = Literal[
-    "unknown_type", "unknown_action", "own_event", "odd_shape", "stale", "not_ours", "nobody", "not_addressed"
-]
+Reason = Literal["unknown_type", "unknown_action", "own_event", "odd_shape", "stale", "not_ours", "nobody"]
 
 
 class AboutIssue(Record):
@@ -31,7 +29,7 @@ class Relevant(Record):
 
     keys   each of them names this content; a delivery of which any key was seen before is a repetition
     opens  whether it makes a session that is not there yet; otherwise it is for a session that is, or for nobody
-    else_  what it means when that session is not there
+    otherwise  what it means when that session is not there
     """
 
     session: SessionId
@@ -39,7 +37,7 @@ class Relevant(Record):
     event: LinearEvent
     keys: tuple[str, ...]
     opens: bool = True
-    else_: AboutIssue | None = None
+    otherwise: AboutIssue | None = None
 
 
 class AboutOrganization(Record):

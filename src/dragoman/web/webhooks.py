@@ -139,8 +139,8 @@ class LinearWebhook:
                 if outcome.refused:
                     self._refused_people.note(outcome.refused, session=session)
                     return f"refused: {outcome.refused}"
-                if outcome.session is None and reading.else_ is not None:
-                    return await self._hear(delivery, reading.else_)
+                if outcome.session is None and reading.otherwise is not None:
+                    return await self._hear(delivery, reading.otherwise)
                 if outcome.session is None and not outcome.duplicate:
                     return "ignored: not_addressed"
                 return "duplicate" if outcome.duplicate else "accepted"

@@ -67,7 +67,6 @@ class Prompt(Record):
     sent_at   when it was written, seconds since the epoch
     context   Linear's promptContext: the issue, its comments and guidance as prose-XML; untrusted
     guidance  rules of the organization and team, nearest team first
-    comment   the comment that holds these words; None when there is none, or it is not known
     kind      how it came; "review": nobody wrote here, it came from the pull request; "edits": nobody wrote here, the
               issue was changed
     findings  what is to be solved on the pull request
@@ -78,7 +77,6 @@ class Prompt(Record):
     text: str
     author: Person | None = None
     activity: ActivityId | None = None
-    comment: CommentId | None = None
     sent_at: float = 0.0
     context: str = ""
     guidance: tuple[str, ...] = ()
@@ -92,6 +90,7 @@ class SessionOpened(Record):
     """Somebody mentioned the agent or delegated an issue to it.
 
     root   the first comment of the thread that the session is attached to; None without one
+    source the comment that asks for it, when that is another one
     crowd  how many sessions this issue had in the last hour, this one included; gathered by the engine
     limit  the most that are allowed; 0 = no cap
     """
@@ -99,6 +98,7 @@ class SessionOpened(Record):
     issue: Issue | None
     prompt: Prompt
     root: CommentId | None = None
+    source: CommentId | None = None
     crowd: int = 0
     limit: int = 0
 

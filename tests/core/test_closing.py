@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -201,8 +202,8 @@ def test_a_failed_session_and_one_that_is_over_do_not_time_out() -> None:
 
 # ── the way back ─────────────────────────────────────────────────────────
 @pytest.mark.parametrize("over", [expired, completed])
-def test_a_later_message_goes_on_in_the_same_thread_and_workspace(over: object) -> None:
-    story: Story = over()  # type: ignore[operator]
+def test_a_later_message_goes_on_in_the_same_thread_and_workspace(over: Callable[[], Story]) -> None:
+    story = over()
     known = story.session
     story.writes("one more thing")
     assert isinstance(story.phase, Starting)
@@ -212,8 +213,8 @@ def test_a_later_message_goes_on_in_the_same_thread_and_workspace(over: object) 
 
 
 @pytest.mark.parametrize("over", [expired, completed, lambda: failing(3)])
-def test_reactivation_makes_a_session_active_again_and_shows_nothing(over: object) -> None:
-    story: Story = over()  # type: ignore[operator]
+def test_reactivation_makes_a_session_active_again_and_shows_nothing(over: Callable[[], Story]) -> None:
+    story = over()
     assert story.hear(ReactivationRequested()) == ()
     assert story.phase in (Resting(after="reactivated"), Resting(after="failed"))
     assert status(story.session) == "active"

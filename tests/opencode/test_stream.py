@@ -30,6 +30,7 @@ def a_stream() -> EventStream:
 
 
 def test_peek_sees_what_a_full_decode_sees() -> None:
+    assert len(RECORDED) > 100
     for line in RECORDED:
         payload = json.loads(line)["payload"]
         kind, thread = wire.peek(line)

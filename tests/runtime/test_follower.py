@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from dragoman.core import wording
 from dragoman.core.events.opencode import PermissionAsked
-from dragoman.core.session import Working
+from dragoman.core.session import Working, live_turn
 from dragoman.errors import LedgerError
-from dragoman.ids import AskId, SessionId
+from dragoman.ids import AskId, SessionId, run_id
 from dragoman.opencode import inbound as inbound_module
 from dragoman.runtime import follower as follower_module
 from dragoman.runtime.follower import Follower
@@ -53,6 +54,13 @@ async def room(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPat
         await made.follow()
         yield made
         await made.leave()
+
+
+async def why_it_ends(room: Watched) -> str:
+    """The words with which the turn will end."""
+    turn = live_turn(await room.session(ONE))
+    assert turn is not None
+    return turn.giving_up
 
 
 def of_agent(journal: list[str]) -> list[str]:
@@ -204,6 +212,7 @@ async def test_a_bug_that_stays_ends_the_run_in_words(room: Watched, monkeypatch
     room.agent.plays("", WAIT, Say(text="Done."))
     await room.started(ONE)
     await room.heard(ONE, "RunFailed")
+    assert await why_it_ends(room) == wording.trouble.broke_on_our_side(run_id(ONE, 1))
 
 
 async def test_a_short_absence_is_not_told(room: Watched) -> None:
@@ -246,6 +255,7 @@ async def test_a_thread_that_opencode_lost_ends_the_turn_in_words(room: Watched)
     room.agent.threads.clear()
     room.agent.cut_streams()  # the next read finds nothing
     await room.heard(ONE, "RunFailed")
+    assert "Write to me again and I begin a new one" in await why_it_ends(room)
 
 
 # ── asks ─────────────────────────────────────────────────────────────────

@@ -181,6 +181,9 @@ async def test_it_stops_though_the_ledger_cannot_be_read_any_more(
     await service.start()
     monkeypatch.setattr(service.ledger, "read", unreadable)
     await service.stop()
+    again = make()
+    await again.start()  # it has let the folder go
+    await again.stop()
 
 
 async def test_mistyped_names_are_told_in_the_log(make: MakeService) -> None:

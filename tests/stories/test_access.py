@@ -103,10 +103,11 @@ async def test_a_refused_approval_allows_nothing(make_stage: MakeStage) -> None:
         stage.people.answer(session, "always", by=stage.world.bob)
         await stage.until_shown(session, "response", "only some people may give permissions")
         await stage.until_shown(session, "elicitation", "git push", count=2)
-        assert not any("permission" in request and "reply" in request for request in stage.agent.requests)
+        assert "permission_reply" not in stage.agent.requests
         stage.people.follow_up(session, "reject")
         await stage.until_shown(session, "thought", "Declined")
         await stage.until(lambda: stage.finals(session)[1:], "the end")
+        assert stage.agent.requests.count("permission_reply") == 1
         assert await decisions(stage) == [("start", "allowed"), ("approve", "rule"), ("approve", "allowed")]
 
 

@@ -107,6 +107,7 @@ async def test_a_red_check_comes_with_the_end_of_its_log_and_without_our_token(m
         assert "1 test failed" in prompt
         assert "E  assert 1 == 2" in prompt
         assert len(prompt) < 12_000
+        assert pull.people.log_headers
         assert not any("authorization" in headers for headers in pull.people.log_headers)
         await fixes(pull, "add.py")
         assert (await round_of(pull))[1].startswith("The test was right; mended.")

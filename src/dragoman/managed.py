@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from dragoman.core.context import LinearContext
-from dragoman.core.session import Status, next_statuses
+from dragoman.core.status import Status, next_statuses
 from dragoman.errors import Refusal, Told
 from dragoman.ledger.read import Line, StatusChange
 from dragoman.record import Record, whole

@@ -32,7 +32,8 @@ from dragoman.core.events.operators import (
     StatusRequested,
     ThreadLinked,
 )
-from dragoman.core.session import STATUSES, Resting, Session, Status, Step, live_turn, may_change, status
+from dragoman.core.session import Resting, Session, Step, live_turn
+from dragoman.core.status import STATUSES, Status, may_change, status
 from dragoman.errors import Refusal, Theirs
 from dragoman.ids import AgentThread, HostId, OrganizationId, SessionId, library_session_id
 from dragoman.ledger import control, forgetting, kept, turns

@@ -43,7 +43,8 @@ from dragoman.core.events.timers import AskDue, CheckpointDue, HeartbeatDue, Pat
 from dragoman.core.findings import Finding
 from dragoman.core.limits import Rules
 from dragoman.core.routing import Place, Routing
-from dragoman.core.session import Choosing, Session, Starting, Stopping, Working, live_turn, profile, status
+from dragoman.core.session import Choosing, Session, Starting, Stopping, Working, live_turn, profile
+from dragoman.core.status import status
 from dragoman.core.step import step
 from dragoman.ids import AgentThread, AskId, MessageId, PartId, run_id
 from tests.builders import HOST, ORGANIZATION, SESSION, a_prompt, an_issue

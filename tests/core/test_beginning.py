@@ -10,7 +10,8 @@ from dragoman.core.effects import BeginIssue, Post, ReadIssue, Remind, StartRun,
 from dragoman.core.events.linear import Prompted, SessionOpened, Withdrawn
 from dragoman.core.events.runs import RunFailed
 from dragoman.core.events.timers import StopDue
-from dragoman.core.session import Closed, Resting, Starting, Working, status
+from dragoman.core.session import Closed, Resting, Starting, Working
+from dragoman.core.status import status
 from tests.builders import a_person, a_prompt, an_issue
 from tests.core.histories import THREAD, Story, bodies, shown
 

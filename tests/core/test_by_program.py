@@ -5,7 +5,8 @@ from __future__ import annotations
 from dragoman.core.events.linear import IssueRead, SessionOpened
 from dragoman.core.events.operators import CompletionRequested, ErrorCounted, LibraryEvent, SessionMade, ThreadLinked
 from dragoman.core.events.runs import RunStarted
-from dragoman.core.session import Working, status
+from dragoman.core.session import Working
+from dragoman.core.status import status
 from dragoman.ids import AgentThread, run_id
 from tests.builders import SESSION, a_prompt, an_issue
 from tests.core.histories import Story

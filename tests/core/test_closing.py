@@ -21,7 +21,8 @@ from dragoman.core.events.operators import (
     StatusRequested,
 )
 from dragoman.core.limits import Rules
-from dragoman.core.session import Closed, Resting, Starting, Status, Working, may_change, status, urgency
+from dragoman.core.session import Closed, Resting, Starting, Working, urgency
+from dragoman.core.status import Status, may_change, status
 from tests.builders import a_session, an_issue
 from tests.core.histories import DIRECTORY, THREAD, Story, answer
 

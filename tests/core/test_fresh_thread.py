@@ -8,7 +8,8 @@ from dragoman.core import prompts
 from dragoman.core.effects import StartRun
 from dragoman.core.events.runs import RunFailed, RunStarted
 from dragoman.core.limits import Rules
-from dragoman.core.session import Workspace, status
+from dragoman.core.session import Workspace
+from dragoman.core.status import status
 from dragoman.ids import AgentThread
 from tests.builders import a_prompt, a_session
 from tests.core.histories import DIRECTORY, THREAD, Story, bodies

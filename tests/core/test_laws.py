@@ -54,9 +54,8 @@ from dragoman.core.session import (
     Turn,
     Working,
     live_turn,
-    may_change,
-    status,
 )
+from dragoman.core.status import may_change, status
 from dragoman.core.step import step
 from dragoman.ids import ActivityId, activity_id
 from tests.builders import an_issue

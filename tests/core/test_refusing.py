@@ -5,7 +5,8 @@ from __future__ import annotations
 from dragoman.core.activities import Elicitation, Response, Thought
 from dragoman.core.effects import Post
 from dragoman.core.events.linear import Prompted, RequestRefused
-from dragoman.core.session import Closed, Resting, Starting, Stopping, Working, status
+from dragoman.core.session import Closed, Resting, Starting, Stopping, Working
+from dragoman.core.status import status
 from tests.builders import a_person, a_prompt, an_issue
 from tests.core.histories import Story
 

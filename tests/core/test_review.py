@@ -13,7 +13,8 @@ from dragoman.core.events.opencode import Answered, Broke
 from dragoman.core.events.operators import CompletionRequested, SessionExpired
 from dragoman.core.findings import Finding
 from dragoman.core.review import watched
-from dragoman.core.session import Closed, Resting, Starting, status
+from dragoman.core.session import Closed, Resting, Starting
+from dragoman.core.status import status
 from tests.core.histories import Story, bodies
 
 URL = "https://github.com/acme/app/pull/7"

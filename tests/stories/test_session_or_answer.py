@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.core import wording
-from dragoman.core.session import Status, status
+from dragoman.core.status import Status, status
 from dragoman.sim.script import Say, Use
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage

@@ -14,7 +14,8 @@ from dragoman.cli.control import complete, reactivate
 from dragoman.cli.export import FORMATS, Form, take, written
 from dragoman.cli.journal import plain, tell
 from dragoman.cli.ledger_file import fail, look
-from dragoman.core.session import Session, Status, live_turn
+from dragoman.core.session import Session, live_turn
+from dragoman.core.status import Status
 from dragoman.ids import SessionId
 from dragoman.ledger import numbers, read
 from dragoman.ledger.read import Details, EffectLine, JournalLine, Line, Summary

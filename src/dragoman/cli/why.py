@@ -13,7 +13,8 @@ from dragoman.cli.ledger_file import EX_CONFIG, fail, look_if_there
 from dragoman.core.choosing import PRIORITIES, Choice, Reason, Way
 from dragoman.core.events.linear import Issue, Prompt, Suggestion
 from dragoman.core.placing import would_be
-from dragoman.core.session import Choosing, Session, status
+from dragoman.core.session import Choosing, Session
+from dragoman.core.status import status
 from dragoman.core.taking_up import facts_of_issue
 from dragoman.core.text import one_line
 from dragoman.core.triggers import asks_for_guide

@@ -22,20 +22,8 @@ from dragoman.core.events.operators import (
     StatusRequested,
 )
 from dragoman.core.limits import FAILED_TURNS
-from dragoman.core.session import (
-    Choosing,
-    Closed,
-    Message,
-    Resting,
-    Session,
-    Shipping,
-    Starting,
-    Status,
-    Stopping,
-    Working,
-    may_change,
-    status,
-)
+from dragoman.core.session import Choosing, Closed, Message, Resting, Session, Shipping, Starting, Stopping, Working
+from dragoman.core.status import Status, may_change, status
 from dragoman.core.turns import abort, give_up
 
 # What ends the work on an issue. A session that was only left alone, or completed by a program, keeps its files.

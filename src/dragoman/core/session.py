@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from dragoman.core.choosing import Choice, Profile
 from dragoman.core.context import LinearContext
@@ -11,7 +11,6 @@ from dragoman.core.effects import Effect, Post
 from dragoman.core.events.linear import Blocker, Issue, Person, Prompt
 from dragoman.core.events.opencode import Answered, AskRaised, Todo
 from dragoman.core.findings import Finding
-from dragoman.core.limits import FAILED_TURNS
 from dragoman.core.outbox import OutboxFile
 from dragoman.core.routing import Decision
 from dragoman.ids import AgentThread, CommentId, HostId, MessageId, OrganizationId, RunId, SessionId, thread_of
@@ -321,44 +320,6 @@ class Step(Record):
     effects: tuple[Effect, ...] = ()
     messages: tuple[Message, ...] = ()
     answered: tuple[int, ...] = ()
-
-
-Status = Literal["creating", "active", "completed", "error", "timeout"]
-STATUSES: tuple[Status, ...] = get_args(Status)
-
-# Which status may follow which. What the machine does by itself keeps to it, and so do commands.
-_CHANGES: dict[Status, frozenset[Status]] = {
-    "creating": frozenset({"active", "completed", "error", "timeout"}),
-    "active": frozenset({"completed", "error", "timeout"}),
-    "completed": frozenset({"active"}),
-    "error": frozenset({"active", "completed"}),
-    "timeout": frozenset({"active", "completed"}),
-}
-
-
-def may_change(before: Status, after: Status) -> bool:
-    """Whether a status may follow another; staying is no change and always allowed."""
-    return before == after or after in _CHANGES[before]
-
-
-def next_statuses(before: Status) -> tuple[Status, ...]:
-    """The statuses that may follow one."""
-    return tuple(after for after in STATUSES if after in _CHANGES[before])
-
-
-def status(session: Session) -> Status:
-    """The status as people see it, derived from phase and reason."""
-    match session.phase:
-        case Closed(reason="timeout"):
-            return "timeout"
-        case Closed():
-            return "completed"
-        case Resting() if session.failures >= FAILED_TURNS:
-            return "error"
-        case Starting() | Choosing() | Resting(after="new") if not session.begun and session.thread is None:
-            return "creating"
-        case Resting() | Starting() | Choosing() | Working() | Shipping() | Stopping():
-            return "active"
 
 
 def urgency(session: Session) -> int:

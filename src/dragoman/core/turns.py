@@ -25,18 +25,7 @@ from dragoman.core.events.timers import HeartbeatDue, StopDue
 from dragoman.core.limits import NEARLY
 from dragoman.core.placing import TRIES, chosen_by, find_place, not_understood
 from dragoman.core.replying import reply_to_review
-from dragoman.core.session import (
-    Choosing,
-    Closed,
-    Live,
-    Message,
-    Resting,
-    Shipping,
-    Starting,
-    Stopping,
-    Turn,
-    profile,
-)
+from dragoman.core.session import Choosing, Closed, Live, Message, Resting, Shipping, Starting, Stopping, Turn, profile
 from dragoman.core.taking_up import answered_at_once, first_words, is_undecided, keep_what_was_wanted, take_up
 from dragoman.core.tools import BODY_MOST, bounded
 from dragoman.core.translate import closed_plan

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
-from dragoman.core.session import Session, Status
+from dragoman.core.session import Session
+from dragoman.core.status import Status
 from dragoman.errors import LedgerError
 from dragoman.ids import HostId, IssueId, OrganizationId, SessionId
 from dragoman.ledger import hosts, queries, read

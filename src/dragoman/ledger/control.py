@@ -7,7 +7,8 @@ from typing import Literal, assert_never
 from dragoman.core.events import Event
 from dragoman.core.events.linear import StopRequested
 from dragoman.core.events.operators import CompletionRequested, ReactivationRequested
-from dragoman.core.session import Session, Status, live_turn, may_change, status
+from dragoman.core.session import Session, live_turn
+from dragoman.core.status import Status, may_change, status
 from dragoman.ids import SessionId
 from dragoman.ledger import audit, turns
 from dragoman.ledger.audit import ALLOWED, Decision, Source

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from dragoman.core.effects import Remind
-from dragoman.core.session import Session, Status, live_turn
+from dragoman.core.session import Session, live_turn
+from dragoman.core.status import Status
 from dragoman.errors import LedgerError
 from dragoman.ids import HostId, OrganizationId, SessionId
 from dragoman.ledger import queries

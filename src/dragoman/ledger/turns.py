@@ -11,7 +11,8 @@ from dragoman.core.events import Event
 from dragoman.core.events.linear import RequestRefused
 from dragoman.core.events.operators import SessionExpired
 from dragoman.core.review import watched
-from dragoman.core.session import Session, Step, live_turn, status
+from dragoman.core.session import Session, Step, live_turn
+from dragoman.core.status import status
 from dragoman.core.step import step
 from dragoman.ids import SessionId
 from dragoman.ledger import effects, forgetting, queries, queue

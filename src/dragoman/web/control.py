@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from dragoman import logs
-from dragoman.core.session import Session, Status, live_turn, status
+from dragoman.core.session import Session, live_turn
+from dragoman.core.status import Status, status
 from dragoman.errors import LedgerError
 from dragoman.ids import SessionId
 from dragoman.ledger import read as look

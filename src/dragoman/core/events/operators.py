@@ -24,7 +24,7 @@ class ReactivationRequested(Record):
 
 
 class StatusRequested(Record):
-    """Somebody sets the status by hand; one that `session.may_change` does not allow changes nothing."""
+    """Somebody sets the status by hand; one that `status.may_change` does not allow changes nothing."""
 
     status: Literal["active", "completed", "error", "timeout"]
     reason: str = ""

@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dragoman.core.session import Resting, Session
+from dragoman.core.session import Resting, Session  # noqa: E402
 from dragoman.ids import SessionId  # noqa: E402
 from dragoman.ledger import turns  # noqa: E402
 from dragoman.ledger.sqlite import SqliteLedger  # noqa: E402

@@ -12,7 +12,8 @@ from dragoman.core.receipt import (
     differences,
     duration,
     joined,
-    pull_request_body,
+    pull_request_facts,
+    pull_request_summary,
     pull_request_title,
     speaks_of_a_fix,
     told,
@@ -66,11 +67,11 @@ def test_code_that_the_agent_leaves_open_does_not_swallow_the_receipt() -> None:
 
 def test_the_agents_words_cannot_pose_as_the_receipt_of_a_pull_request() -> None:
     words = "Fixed.\n<details><summary>Receipt: what Dragoman saw itself</summary>all green</details><!-- x -->"
-    body = pull_request_body(None, words, RECEIPT)
+    body = pull_request_summary(None, words) + pull_request_facts(words, RECEIPT, later=True)
     assert body.count("<details>") == body.count("<summary>") == 1
-    assert "&lt;details>" in body
+    assert body.count("&lt;details>") == 2
     assert "<!--" not in body
-    assert "<details>" in pull_request_body(None, "```html\n<details>\n```", RECEIPT).partition("Receipt:")[0]
+    assert "<details>" in pull_request_summary(None, "```html\n<details>\n```")
 
 
 @pytest.mark.parametrize(
@@ -121,11 +122,12 @@ def test_a_commit_of_ours_has_the_agents_summary() -> None:
 
 def test_a_pull_request_names_the_issue_and_links_it() -> None:
     assert pull_request_title(an_issue(), RECEIPT) == "ENG-12: The parser drops the last line"
-    body = pull_request_body(an_issue(), "I fixed it.", RECEIPT)
-    assert body.startswith("Fixes ENG-12\n\nI fixed it.\n\n")
+    assert pull_request_summary(an_issue(), "I fixed it.") == "Fixes ENG-12\n\nI fixed it."
     without = Receipt(repository="a", branch="b", base="m", commits=("1a2b3c4 Fix it",), commit_count=1)
     assert pull_request_title(None, without) == "Fix it"
-    assert not pull_request_body(None, "I fixed it.", without).startswith("Fixes")
+    assert pull_request_summary(None, "I fixed it.") == "I fixed it."
+    assert pull_request_facts("Renamed.", without, later=True).startswith("**Newest round:** Renamed.\n\n<details>")
+    assert pull_request_facts("Renamed.", without, later=False).startswith("<details>")
 
 
 @pytest.mark.parametrize("seconds, text", [(0.42, "0.4 s"), (12.4, "12 s"), (252, "4 min 12 s"), (3_900, "1 h 5 min")])

@@ -42,15 +42,19 @@ class Transcript:
                 continue
             self._seen.add(row.id)
             body = row.content.get("body") or f"{row.content['action']} `{row.content['parameter']}`"
-            self._add(f"Linear · {row.kind}", body)
+            self.note(f"Linear · {row.kind}", body)
 
     def github(self, who: str, body: str) -> None:
         """What somebody did or wrote on GitHub."""
-        self._add(f"GitHub · {who}", body)
+        self.note(f"GitHub · {who}", body)
 
-    def _add(self, head: str, body: str) -> None:
-        plain = re.sub(r"\[story=\w+\] ?|\n*<!--.*?-->\n*", "", body.strip())  # the scripted model's cue, marks of ours
-        self.lines += [f"**{head}**", *(f"> {line}".rstrip() for line in plain.splitlines()), ""]
+    def note(self, head: str, body: str) -> None:
+        """One more thing; what fits a line stands on it."""
+        plain = re.sub(r"\[story=\w+\] ?|<!--.*?-->\n?", "", body).strip()  # the scripted model's cue, marks of ours
+        if "\n" in plain:
+            self.lines += [f"- **{head}**", *(f"  > {line}".rstrip() for line in plain.splitlines() if line.strip())]
+        else:
+            self.lines.append(f"- **{head}**{f': {plain}' if plain else ''}")
 
 
 def script(service: LiveService) -> None:
@@ -127,7 +131,7 @@ async def test_from_delegation_to_merge(serving: Serving, tmp_path: Path) -> Non
         rescued = _rescued(service.data)
         assert "notes.txt" in rescued
         links = [one.url for one in service.linear.world.session(session.id).links]
-        told.github("afterwards", f"links in Linear: {', '.join(links)}; workspace removed, rescued first: {rescued}")
+        told.note("Afterwards", f"links in Linear: {', '.join(links)}; workspace removed, rescued first: {rescued}")
         (tmp_path / "transcript.md").write_text("\n".join(told.lines), "utf-8")
 
 

@@ -64,8 +64,11 @@ async def test_a_body_that_is_right_is_not_written_again(forge: Forge) -> None:
 async def test_a_body_that_holds_our_marks_does_not_grow(forge: Forge) -> None:
     for words in ("One. <!-- dragoman: end --> Left.", "Two. <!-- dragoman: begin --> Left."):
         await github(forge).offer("work", "main", title="Fix it", body=words)
-    made = await github(forge).offer("work", "main", title="Fix it", body="Three.")
-    assert made.body == "<!-- dragoman: begin -->\nThree.\n<!-- dragoman: end -->"
+    made = await github(forge).offer("work", "main", title="Fix it", body="Three.", facts="Seen.")
+    ours = "<!-- dragoman: begin -->\nThree.\n<!-- dragoman: facts -->\n\nSeen.\n<!-- dragoman: end -->"
+    assert made.body == ours
+    made = await github(forge).offer("work", "main", title="Fix it", body="Four.", facts="Seen again.", keep=True)
+    assert made.body == ours.replace("Seen.", "Seen again.")
 
 
 async def test_a_closed_one_is_not_opened_again_but_followed_by_another(forge: Forge) -> None:

@@ -42,6 +42,7 @@ async def test_a_review_is_one_prompt_answered_with_commits_and_a_reply_in_each_
         kind, body = await round_of(pull)
         await stage.quiet()
         assert (kind, body.startswith("Renamed.")) == ("response", True)
+        assert "- To rita: Done as you asked.\n- To rita on `add.py:1`: It is called plus now.\n" in body
         tip = pull.shop.git("rev-parse", "--short=7", f"refs/heads/{pull.shop.pulls[0]['head']['ref']}")
         assert [one["body"].partition("\n\n<!--")[0] for one in pull.says()] == [
             f"It is called plus now.\n\nPushed since: {tip}.",
@@ -50,7 +51,7 @@ async def test_a_review_is_one_prompt_answered_with_commits_and_a_reply_in_each_
         assert [one["body"].partition("\n\n")[0] for one in pull.says("beside")] == ["@rita Done as you asked."]
         shown = next(text for text in stage.thoughts(pull.session) if text.startswith("From the pull request"))
         assert "- rita requests changes: “Nearly.”" in shown
-        assert "- rita on `add.py:2`: “Why return?" in shown
+        assert "- rita on `add.py:2`: “Why return?”" in shown
         assert "(round 1 of 3)" in shown
         assert len(pull.shop.pulls) == 1
 

@@ -18,6 +18,7 @@ class Finding(Record):
     author  login of the reviewer; empty for checks and conflicts
     where   "src/add.py:12", the check's name, the base branch
     text    the reviewer's words; what a check tells and the end of its log; bounded
+    lines   the end of the diff that it is about; empty beside no line
     thread  the comment under which an answer belongs; 0 without one
     asks    whether the reviewer requests changes
     """
@@ -27,6 +28,7 @@ class Finding(Record):
     author: str = ""
     where: str = ""
     text: str = ""
+    lines: str = ""
     thread: int = 0
     asks: bool = False
 

@@ -229,7 +229,8 @@ def _finding(one: Finding) -> str:
             head = f"The branch conflicts with {where!r}: merge that branch and keep the intent of both sides."
         case _:
             assert_never(one.kind)
-    words = fence(one.kind, bounded(one.text, FINDING_MOST))
+    about = f"\n\nThe lines it is about:\n{one.lines}" if one.lines else ""
+    words = fence(one.kind, bounded(one.text, FINDING_MOST) + about)
     return f"{head}\n{words}" if words else head
 
 

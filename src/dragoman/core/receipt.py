@@ -215,17 +215,30 @@ def pull_request_title(issue: Issue | None, receipt: Receipt) -> str:
     return one_line(newest or f"Work on {receipt.branch}", TITLE_MOST)
 
 
-def pull_request_body(issue: Issue | None, words: str, receipt: Receipt) -> str:
-    """The agent's summary, Linear's magic words, and what we saw ourselves."""
+def pull_request_summary(issue: Issue | None, words: str) -> str:
+    """Linear's magic words, and the agent's summary."""
     blocks = []
     if issue is not None:
         # Magic words: with its GitHub integration Linear links the pull request, and moves the issue when it is merged.
         blocks.append(f"Fixes {issue.key}" + (f" ({issue.url})" if issue.url else ""))
-    blocks.append(_closed(bounded(_without_html(words.strip()), 20_000)) or "The agent left no summary.")
+    blocks.append(_bare(words, 20_000) or "The agent left no summary.")
+    return "\n\n".join(blocks)
+
+
+def pull_request_facts(words: str, receipt: Receipt, *, later: bool) -> str:
+    """What we saw ourselves, and where the agent's words differ from it.
+
+    later  the summary is of an earlier turn; these words are of one that answers what came from the pull request
+    """
+    blocks = [f"**Newest round:** {_bare(words, 4_000)}"] if later and words.strip() else []
     blocks += differences(receipt, words)
     lines = "\n".join([*_work(receipt), *_checks(receipt)])
     blocks.append(f"<details><summary>Receipt: what Dragoman saw itself</summary>\n\n{lines}\n\n</details>")
     return "\n\n".join(blocks)
+
+
+def _bare(words: str, most: int) -> str:
+    return _closed(bounded(_without_html(words.strip()), most))
 
 
 def speaks_of_a_fix(*texts: str) -> bool:

@@ -44,6 +44,18 @@ def replies_of(turn: Turn, words: str) -> tuple[Reply, ...]:
     return tuple(found)
 
 
+def named(turn: Turn, words: str) -> str:
+    """The agent's words with its answers under the names of those who are answered: in Linear nobody knows the numbers."""
+    return "\n".join(_named(turn, line) for line in words.split("\n")) if turn.review else words
+
+
+def _named(turn: Turn, line: str) -> str:
+    found = _REPLY.match(line)
+    if found is None or not 1 <= int(found[1]) <= len(turn.review):
+        return line
+    return f"- {wording.review.answers(turn.review[int(found[1]) - 1])} {found[2]}".rstrip()
+
+
 def _numbered(words: str) -> dict[int, str]:
     found: dict[int, list[str]] = {}
     into: list[str] | None = None

@@ -52,6 +52,7 @@ from dragoman.core.events.timers import (
 )
 from dragoman.core.held_up import on_interrupted, on_patience_over, on_place, on_retrying, on_waiting
 from dragoman.core.placing import remind
+from dragoman.core.replying import named
 from dragoman.core.session import Choosing, Message, Shipping, Starting, Stopping, Working, Workspace, profile
 from dragoman.core.shipping import deliver, look_at_work, on_shipping, with_usage_of
 from dragoman.core.taking_up import closing
@@ -288,7 +289,7 @@ def on_settled(draft: Draft, outcome: Outcome) -> None:
         case Answered() if (draft.turn.worked or draft.session.undelivered) and has_work(draft):
             look_at_work(draft, outcome)
         case Answered(text=text):
-            words = receipt.unfolded(text.strip())
+            words = receipt.unfolded(named(draft.turn, text.strip()))
             if words and has_work(draft):
                 words = receipt.joined(words, receipt.unseen(text, draft.turn, draft.session.pull_request))
             settle(draft, closing(draft, words), "answered", outcome)

@@ -25,6 +25,7 @@ from dragoman.core.events.opencode import Answered, Outcome, Usage
 from dragoman.core.events.timers import HeartbeatDue, ShipDue
 from dragoman.core.limits import NEARLY
 from dragoman.core.outbox import remembered, with_file
+from dragoman.core.replying import named
 from dragoman.core.session import LEFT_ALONE, Closed, Live, Review, Shipping, Stopping, Working
 from dragoman.core.turns import on_heartbeat, refuse, settle
 from dragoman.ids import message_id, part_id
@@ -103,7 +104,7 @@ def nudge(draft: Draft, phase: Shipping, left: tuple[str, ...]) -> None:
 
 def finish(draft: Draft, phase: Shipping, told: str) -> None:
     """People read the agent's words, under them its files, and what became of the work."""
-    words = receipt.unfolded(phase.answer.text.strip()) or wording.ending.NO_WORDS
+    words = receipt.unfolded(named(phase.turn, phase.answer.text.strip())) or wording.ending.NO_WORDS
     files = phase.turn.files
     draft.change(outbox=remembered(draft.session.outbox, files))
     parts = (wording.outbox.shown(files), wording.ending.not_started(phase.dropped).strip(), told)

@@ -47,7 +47,7 @@ def begin_turn(draft: Draft, prompt: Prompt) -> None:
     first, announced = first_words(draft, prompt)
     number = session.turns + 1
     run = run_id(session.id, number)
-    findings = tuple(replace(one, text="") for one in prompt.findings)
+    findings = tuple(replace(one, text="", lines="") for one in prompt.findings)
     turn = Turn(run=run, number=number, begun_at=draft.now, review=findings)
     starting = Starting(turn=turn, prompt=prompt, announced=announced)
     draft.change(turns=number, phase=starting)

@@ -20,6 +20,7 @@ from dragoman.repositories.trusted import Token
 API_URL: Final = "https://api.github.com"
 DEADLINE_S: Final = 20.0
 BEGIN: Final = "<!-- dragoman: begin -->"
+FACTS: Final = "<!-- dragoman: facts -->"
 END: Final = "<!-- dragoman: end -->"
 PAGE: Final = 100  # rows; the most that GitHub gives
 MOST_PAGES: Final = 10
@@ -67,13 +68,17 @@ class GitHub:
         self._owner = name.partition("/")[0]
         self._token = token
 
-    async def offer(self, branch: str, base: str, *, title: str, body: str) -> PullRequest:
+    async def offer(
+        self, branch: str, base: str, *, title: str, body: str, facts: str = "", keep: bool = False
+    ) -> PullRequest:
         """Have one open pull request from `branch` into `base`: made, or the one that is there brought up to date.
 
         body    replaces what we wrote before; what people wrote around it stays, and so does their title
+        facts   come after it
+        keep    our body of before stays, and only the facts are replaced
         Raises  ForgeError, of kind "nothing" when the branch holds nothing that the base has not
         """
-        ours = f"{BEGIN}\n{body.replace(BEGIN, '').replace(END, '')}\n{END}"
+        ours = f"{BEGIN}\n{_unmarked(body)}\n{FACTS}\n\n{_unmarked(facts)}\n{END}"
         found = await self._find(branch)
         if found is None:
             try:
@@ -82,7 +87,7 @@ class GitHub:
                 # Somebody else, or an attempt of ours that was cut off, was faster.
                 if "already exists" not in str(error) or (found := await self._find(branch)) is None:
                     raise
-        return await self._update(found, ours)
+        return await self._update(found, ours, keep=keep)
 
     async def _find(self, branch: str) -> PullRequest | None:
         query = {"head": f"{self._owner}:{branch}", "state": "open", "per_page": "1"}
@@ -93,9 +98,11 @@ class GitHub:
         asked = {"title": title, "head": branch, "base": base, "body": body}
         return _read(await self._ask("POST", "/pulls", _Wire, body=asked))
 
-    async def _update(self, known: PullRequest, ours: str) -> PullRequest:
+    async def _update(self, known: PullRequest, ours: str, *, keep: bool) -> PullRequest:
         before, begin, rest = known.body.partition(BEGIN)
-        _, end, after = rest.partition(END)
+        earlier, end, after = rest.partition(END)
+        if keep and FACTS in earlier:
+            ours = BEGIN + earlier.partition(FACTS)[0] + FACTS + ours.partition(FACTS)[2]
         body = before + ours + after if begin and end else f"{known.body}\n\n{ours}".strip()
         if body == known.body:
             return known
@@ -249,6 +256,13 @@ def refusal(status: int, headers: Mapping[str, str], reply: bytes) -> ForgeError
     if status == 422 and "base invalid" in said:
         return ForgeError(said, "base")
     return ForgeError(said, "other")
+
+
+def _unmarked(text: str) -> str:
+    """Text of ours without what would be taken for its own bounds."""
+    for mark in (BEGIN, FACTS, END):
+        text = text.replace(mark, "")
+    return text.strip()
 
 
 def _words(reply: bytes) -> str:

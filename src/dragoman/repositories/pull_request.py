@@ -23,6 +23,7 @@ from dragoman.repositories.github_checks import Checks, RedCheck
 T = TypeVar("T")
 
 WORDS_MOST: Final = 5_000  # characters of one comment
+LINES_MOST: Final = 800  # characters of the diff that a comment is about
 RIGHTS_S: Final = 600.0  # how long it is remembered who may write
 _WRITERS: Final = frozenset({"write", "maintain", "admin"})
 _MARK: Final = "<!-- dragoman: reply"
@@ -78,7 +79,7 @@ class Opinion(Record):
     key     by what it is known again: "review:3" as a whole, "comment:4" beside a line or in a thread, "beside:5" in the
             conversation
     thread  the comment that the thread began with; 0 without one
-    where   "src/add.py:12"; empty beside no line
+    where   "src/add.py:12"; empty beside no line;  lines  the end of the diff there, for the first comment of a thread
     asks    changes are requested
     """
 
@@ -87,6 +88,7 @@ class Opinion(Record):
     text: str
     thread: int = 0
     where: str = ""
+    lines: str = ""
     asks: bool = False
 
 
@@ -197,15 +199,13 @@ class PullRequestReader:
 
 def _in_thread(comment: _Comment) -> Opinion:
     line = comment.line or comment.original_line
-    text = (comment.body or "").strip()[:WORDS_MOST]
-    if comment.in_reply_to_id is None and comment.diff_hunk:
-        text += "\n\nThe lines it is about:\n" + comment.diff_hunk[-800:]
     return Opinion(
         key=f"comment:{comment.id}",
         author=_login(comment.user),
-        text=text,
+        text=(comment.body or "").strip()[:WORDS_MOST],
         thread=comment.in_reply_to_id or comment.id,
         where=f"{comment.path}:{line}" if line else comment.path,
+        lines=comment.diff_hunk[-LINES_MOST:] if comment.in_reply_to_id is None else "",
     )
 
 

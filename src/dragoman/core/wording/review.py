@@ -83,6 +83,14 @@ def line(finding: Finding) -> str:
             return f"the branch conflicts with `{where}`"
 
 
+def answers(finding: Finding) -> str:
+    """Whom or what the next words answer."""
+    about = f"`{one_line(finding.where, 120)}`" if finding.where else ""
+    if not finding.author:
+        return f"On {about or 'it'}:"
+    return f"To {one_line(finding.author, 60)}{f' on {about}' if about else ''}:"
+
+
 def addressed(author: str, body: str) -> str:
     """A reply that stands in no thread says whom it answers."""
     return f"@{author} {body}" if author else body

@@ -16,10 +16,10 @@ from dragoman import logs
 from dragoman.core import receipt as words_of
 from dragoman.core import wording
 from dragoman.core.events.desk import Check, Receipt
-from dragoman.core.session import Session, Workspace
+from dragoman.core.session import Session, Shipping, Workspace
 from dragoman.errors import ForgeError, GitError
 from dragoman.ids import SessionId
-from dragoman.repositories.changes import Changes, changes_between
+from dragoman.repositories.changes import changes_between
 from dragoman.repositories.configured import Repository
 from dragoman.repositories.forge import Forge
 from dragoman.repositories.leftovers import Confine, commit_left, look
@@ -76,7 +76,6 @@ class HandIn:
         self._confine = confine
         self._environment = environment
         self._since = ""
-        self._changes = Changes()
         self.tip = ""  # the commit to deliver, once it is in our copy
         self.receipt = Receipt(repository=repository.name, branch=place.branch, base=trusted.default_branch())
 
@@ -116,7 +115,7 @@ class HandIn:
 
     async def _know(self, tip: str) -> None:
         self.tip = tip
-        found = self._changes = await changes_between(self._trusted, self._since, tip)
+        found = await changes_between(self._trusted, self._since, tip)
         self._tell(
             commits=found.commits,
             commit_count=found.count,
@@ -195,12 +194,15 @@ class HandIn:
             self._tell(unchecked=f"the clean clone could not be made: {error}")
 
     async def _prove(self, left_s: float) -> None:
-        """Run the new tests on the base: a fix whose test passes there as well is unproven."""
-        tests = self._changes.tests
+        """Run the new tests on the base: a fix whose test passes there as well is unproven.
+
+        Those of the whole branch: what a review made of it later needs no test of its own.
+        """
+        base = await self._trusted.branch_tip(self.receipt.base) or self._since
+        tests = (await changes_between(self._trusted, base, self.tip)).tests
         if not tests:
             self._tell(proof="no_tests")
             return
-        base = await self._trusted.branch_tip(self.receipt.base) or self._since
         ran = await self._run(base, max(left_s, 1.0), tests_from=(self.tip, tests))
         on_base = tuple(_check(one, on_base=True) for one in ran)
         green = all(one.exit_code == 0 for one in on_base)
@@ -235,6 +237,11 @@ class HandIn:
             _log.warning("pull_request.refused", session=self._session.id, kind=error.kind, error=str(error))
             self._put_off(error)
 
+    def _is_round(self) -> bool:
+        """Whether the turn answers what came from the pull request, which is about more than that."""
+        phase = self._session.phase
+        return isinstance(phase, Shipping) and bool(phase.turn.review)
+
     async def offer_once(self) -> None:
         """Open or update the pull request, where there is a forge. Raises ForgeError."""
         if (github := self._forge.github(self._repository)) is not None:
@@ -243,7 +250,9 @@ class HandIn:
                 self._place.branch,
                 self.receipt.base,
                 title=words_of.pull_request_title(issue, self.receipt),
-                body=words_of.pull_request_body(issue, self._words, self.receipt),
+                body=words_of.pull_request_summary(issue, self._words),
+                facts=words_of.pull_request_facts(self._words, self.receipt, later=self._is_round()),
+                keep=self._is_round(),
             )
             self._tell(pull_request=offered.url)
         await self._trusted.keep(shipped_ref(self._session.id), self.tip)

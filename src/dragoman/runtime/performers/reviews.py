@@ -158,6 +158,7 @@ def findings_of(state: PullState) -> tuple[Finding, ...]:
             author=one.author,
             where=one.where,
             text=one.text,
+            lines=one.lines,
             thread=one.thread,
             asks=one.asks,
         )

@@ -235,6 +235,22 @@ async def test_an_app_pushes_and_opens_with_tokens_of_its_installation(make_stag
         assert [file for token in granted for file in files_with(stage.folder / "data", token)] == []
 
 
+async def test_an_apps_key_that_cannot_be_read_is_told_as_such(make_stage: MakeStage, tmp_path: Path) -> None:
+    key = a_key(tmp_path)
+    app = {"GITHUB_TOKEN": "", "GITHUB_APP_ID": "42", "GITHUB_APP_PRIVATE_KEY_FILE": str(key)}
+    async with make_stage(forge=True, settings=app) as stage:
+        stage.forge.apps["42"] = "write"
+        stage.forge.granted_until = "2020-01-01T00:00:00Z"
+        session = await at_work(stage)
+        writes(stage.workspace(session))
+        commits(stage.workspace(session))
+        key.write_text("none")
+        stage.agent.release("work")
+        _, body = await stage.final(session)
+        assert "must renew `GITHUB_TOKEN`, the GitHub App's key or" in body
+        assert KEPT in body
+
+
 async def test_an_answer_that_was_lost_does_not_make_a_second_pull_request(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         held = stage.forge.hold("pulls.open", after=True)

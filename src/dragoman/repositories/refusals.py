@@ -26,6 +26,8 @@ _KINDS: Final[tuple[tuple[str, ForgeRefusal], ...]] = (
 
 def refusal_of(error: GitError) -> ForgeError:
     """The same, with what kind of refusal it was; what fits nothing may pass."""
+    if isinstance(error.__cause__, ForgeError):  # it was refused before git began: there was no token
+        return error.__cause__
     text = str(error)
     for words, kind in _KINDS:
         if re.search(words, text, re.IGNORECASE):

@@ -65,12 +65,13 @@ def _why_no_push(kind: ForgeRefusal, repository: str, branch: str) -> str:
             )
         case "credentials":
             return (
-                f"{repository} does not accept my credentials. Whoever runs me must renew `GITHUB_TOKEN` or the "
-                "credential in the repository's url; then write to me to try again."
+                f"{repository} does not accept my credentials. Whoever runs me must renew `GITHUB_TOKEN`, the GitHub App's "
+                "key or the credential in the repository's url; then write to me to try again."
             )
         case "missing":
             return (
-                f"{repository} was not found, or my token may not see it. Whoever runs me must check its url and token."
+                f"{repository} was not found, or my token may not see it. Whoever runs me must check its url and token; "
+                "then write to me to try again."
             )
         case "content":
             return (
@@ -81,7 +82,7 @@ def _why_no_push(kind: ForgeRefusal, repository: str, branch: str) -> str:
         case "away":
             return "The remote cannot be reached at the moment."
         case _:
-            return "The remote refused it."
+            return "The remote refused it. Write to me to try again; if it says the same, whoever runs me must look into it."
 
 
 def pull_request_refused(kind: ForgeRefusal, said: str, repository: str, branch: str, base: str, *, later: bool) -> str:
@@ -105,9 +106,15 @@ def _why_no_pull_request(kind: ForgeRefusal, repository: str, base: str) -> str:
                 "to me to try again."
             )
         case "credentials":
-            return "GitHub does not accept my token. Whoever runs me must renew it; then write to me to try again."
+            return (
+                "GitHub does not accept my token. Whoever runs me must renew it, or the GitHub App's key; then write to me to "
+                "try again."
+            )
         case "missing":
-            return f"{repository} was not found there, or my token may not see its pull requests. Whoever runs me must check."
+            return (
+                f"{repository} was not found there, or my token may not see its pull requests. Whoever runs me must check its "
+                "name and the token; then write to me to try again."
+            )
         case "limited":
             return "GitHub takes no more requests from me for a while."
         case "away":

@@ -96,6 +96,21 @@ async def test_a_delivery_waits_for_a_slow_first_look_only_so_long(started: Star
     assert await tenant.is_ours(OURS) is True
 
 
+async def test_whoever_reads_a_delivery_knows_who_we_are_if_linear_tells_in_time(
+    started: StartTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant_module, "FIRST_LOOK_S", 30.0)
+    linear = PretendLinear()
+    linear.answering.clear()
+    tenant = started(linear)
+    reading = asyncio.create_task(tenant.looked_up())
+    await until(lambda: linear.asked)
+    assert not reading.done()
+    linear.answering.set()
+    await reading
+    assert tenant.app_user == "app"
+
+
 async def test_what_was_learnt_serves_after_a_restart_while_linear_is_down(started: StartTenant) -> None:
     first = started(PretendLinear())
     await until(lambda: first.organization)

@@ -1,4 +1,4 @@
-"""`python -m bench [acks|first-thought|turn|sse|outbound|start|repositories|all]`: see README.md."""
+"""`python -m bench [acks|first-thought|turn|sse|outbound|start|large-repository|workspaces|all]`: see README.md."""
 
 from __future__ import annotations
 
@@ -46,10 +46,16 @@ def _start() -> str:
     return start.measure()
 
 
-def _repositories() -> str:
+def _large_repository() -> str:
     from bench import repositories
 
-    return repositories.measure()
+    return repositories.measure_large()
+
+
+def _workspaces() -> str:
+    from bench import repositories
+
+    return repositories.measure_many()
 
 
 MEASUREMENTS: dict[str, Callable[[], str]] = {
@@ -59,7 +65,8 @@ MEASUREMENTS: dict[str, Callable[[], str]] = {
     "outbound": _outbound,
     "acks": _acks,
     "first-thought": _first_thought,
-    "repositories": _repositories,
+    "large-repository": _large_repository,
+    "workspaces": _workspaces,
 }
 
 

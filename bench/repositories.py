@@ -15,7 +15,7 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ LARGE_COMMITS = 8  # each replaces all files, so what is checked out is an eight
 LARGE_FILES = 32
 WARM = 3  # sessions in the large repository once our copy of it is there
 WORKSPACES = 100
-LIVE = 20  # agents at work at a time
+LIVE = 8  # agents at work at a time
 MODERATE_FILES = 1_500
 MODERATE_BYTES = 4_000  # a file
 MODERATE_COMMITS = 20
@@ -73,19 +73,29 @@ class Stage:
         await _until(lambda: all(map(self._is_answered, sessions)))
 
     def _is_answered(self, session: str) -> bool:
-        return any(one.kind == "response" for one in self.linear.world.activities(session))
+        return any(one.kind in {"response", "error"} for one in self.linear.world.activities(session))
+
+    def failed(self, sessions: list[str]) -> int:
+        """How many of them ended with an error."""
+        return sum(any(one.kind == "error" for one in self.linear.world.activities(one_of)) for one_of in sessions)
 
 
-def measure() -> str:
-    """Two tables."""
+def measure_large() -> str:
+    """One table."""
+    return _measured(_large)
+
+
+def measure_many() -> str:
+    """One table."""
+    return _measured(_many)
+
+
+def _measured(what: Callable[[Path, str], Coroutine[object, object, str]]) -> str:
     binary = os.environ.get("OPENCODE_BIN") or shutil.which("opencode")
     if binary is None:
         return "\n### Repositories\n\nNot measured: there is no OpenCode. Set OPENCODE_BIN."
     with folder() as place:
-        start = uvloop.run(_large(place, binary))
-    with folder() as place:
-        rest = uvloop.run(_many(place, binary))
-    return f"{start}\n{rest}"
+        return uvloop.run(what(place, binary))
 
 
 # ── a large repository ───────────────────────────────────────────────────
@@ -130,9 +140,10 @@ async def _many(place: Path, binary: str) -> str:
         await asyncio.sleep(REST_S)
         rest = resident_mb(stage.process.pid), stage.opencode_mb()
         kept, spaces = disk_mb(stage.data / "repositories"), disk_mb(stage.data / "workspaces")
+        failed = stage.failed(sessions)
         standing = sum(1 for one in (stage.data / "workspaces").glob("*/*") if one.is_dir())
     rows = [
-        ["workspaces", f"{standing}"],
+        ["workspaces; sessions that ended with an error", f"{standing}; {failed}"],
         [f"all answered, {LIVE} at a time, after, s", f"{took:.0f}"],
         ["disk: the remote, MB", f"{disk_mb(upstream):.1f}"],
         ["disk: our copy, MB", f"{kept:.1f}"],

@@ -162,6 +162,33 @@ async def test_a_connection_cut_in_the_answer_is_down(client: OpenCode, pretende
         await client.pending("/d")
 
 
+async def test_a_busy_server_that_stores_a_prompt_late_is_waited_for(
+    pretender: Pretender, client: OpenCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dragoman.opencode.client.ADMITTED_WITHIN_S", 0.0)
+    looks = 0
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        nonlocal looks
+        if request.path == "/agent":
+            return web.json_response([{"name": "build", "mode": "primary"}, {"name": "builder", "mode": "all"}])
+        if request.method == "POST":
+            return web.Response(status=204)
+        looks += 1
+        if looks < 4:
+            return web.json_response({"name": "NotFoundError", "data": {"message": "Message not found"}}, status=404)
+        told = {"id": "msg_1", "role": "user", "sessionID": THREAD, "time": {"created": 1}}
+        return web.json_response({"info": told, "parts": []})
+
+    pretender.answer = late
+    await client.prompt(THREAD, "/d", MessageId("msg_1"), PartId("prt_1"), "hi", "a/b/c", "builder")
+    assert sum(path == "/agent" for _, path, _, _ in pretender.requests) == 1
+    monkeypatch.setattr("dragoman.opencode.client.PROMPT_DEADLINE_S", 0.2)
+    looks = -1000
+    with pytest.raises(OpenCodeDown, match="had not stored it"):
+        await client.prompt(THREAD, "/d", MessageId("msg_1"), PartId("prt_1"), "hi", "a/b/c", "builder")
+
+
 async def test_a_prompt_that_was_taken_but_not_stored_is_refused_for_good(
     client: OpenCode, pretender: Pretender
 ) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from dragoman.errors import NotFound, OpenCodeError
+from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError
 from dragoman.ids import AgentThread, AskId, MessageId, PartId
 from dragoman.opencode import wire
 from dragoman.opencode.attached import FilePart, file_parts
@@ -27,7 +27,7 @@ from dragoman.opencode.picture import Snapshot
 Rule = Mapping[str, str]  # {"permission", "pattern", "action": allow | ask | deny}; the last that matches wins
 
 PROMPT_DEADLINE_S: Final = 30.0  # the first prompt of a fresh process takes seconds longer than the rest
-ADMITTED_WITHIN_S: Final = 3.0
+ADMITTED_WITHIN_S: Final = 3.0  # longer only when the server is busy, or never for an agent that it does not know
 DELETE_S: Final = 60.0
 _METADATA_KEY: Final = "dragoman"
 _FIRST_PAGE: Final = 40  # messages; grown until the page reaches back far enough
@@ -221,15 +221,33 @@ class OpenCode:
             provider, _, name = model.partition("/")
             body["model"] = {"providerID": provider, "modelID": name}
         await self._calls.call("POST", f"/session/{thread}/prompt_async", directory, PROMPT_DEADLINE_S, body)
-        deadline = time.monotonic() + ADMITTED_WITHIN_S
+        asked = time.monotonic()
+        doubted = False
         while await self.message(thread, directory, message_id) is None:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - asked
+            if waited > ADMITTED_WITHIN_S and not doubted and not await self._knows_agent(agent, directory):
                 raise OpenCodeError(
                     f"OpenCode took the prompt but did not store it; does it have an agent called {agent!r}?",
                     retryable=False,
                     cause="not_found",
                 )
+            doubted = waited > ADMITTED_WITHIN_S
+            if waited > PROMPT_DEADLINE_S:  # a busy server, whose instance for the directory is still being made
+                raise OpenCodeDown(
+                    f"OpenCode took the prompt but had not stored it after {PROMPT_DEADLINE_S:.0f} s", cause="timeout"
+                )
             await asyncio.sleep(0.1)
+
+    async def _knows_agent(self, agent: str, directory: str) -> bool:
+        """Whether a prompt for the agent can be stored at all."""
+        try:
+            return any(
+                one.name == agent for one in await self._calls.read("GET", "/agent", directory, wire.decode_agents)
+            )
+        except OpenCodeDown:
+            return True  # nothing is known
+        except OpenCodeError:
+            return False
 
     async def abort(self, thread: AgentThread, directory: str) -> None:
         """Ask the thread to stop. Says nothing about whether it did: see stopping.stop_run."""

@@ -143,6 +143,12 @@ class Option(Struct, frozen=True):
     description: str = ""
 
 
+class AgentInfo(Struct, frozen=True):
+    """An agent that the server knows in a directory."""
+
+    name: str
+
+
 class QuestionInfo(Struct, frozen=True):
     question: str
     header: str = ""
@@ -323,6 +329,7 @@ _message = json.Decoder(Message)
 _statuses = json.Decoder(dict[str, Status])
 _permissions = json.Decoder(list[Permission])
 _questions = json.Decoder(list[QuestionRequest])
+_agents = json.Decoder(list[AgentInfo])
 _sessions = json.Decoder(list[SessionInfo])
 _session = json.Decoder(SessionInfo)
 
@@ -348,6 +355,7 @@ decode_message = _lenient(_message.decode)
 decode_statuses = _lenient(_statuses.decode)
 decode_permissions = _lenient(_permissions.decode)
 decode_questions = _lenient(_questions.decode)
+decode_agents = _lenient(_agents.decode)
 decode_sessions = _lenient(_sessions.decode)
 decode_session = _lenient(_session.decode)
 

@@ -180,6 +180,7 @@ async def test_a_branch_without_a_commit_comes_back_as_files(desk: Desk) -> None
     await remove_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
     await restore_workspace(desk.trusted, root=desk.root, session=ONE, issue_key=KEY)
     assert content(directory) == before
+    assert run_git(directory, "status", "--porcelain") == "?? only.py"  # on its own branch again
 
 
 async def test_submodules_are_not_taken_for_removed_afterwards(desk: Desk, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def restore_workspace(
         else:
             await here("symbolic-ref", "HEAD", f"refs/heads/{branch}")
         await here("read-tree", "--reset", "-u", snapshot)
-        await here("read-tree", saved.staged or head or "--empty")
+        await here("read-tree", saved.staged or head or saved.branch_commit or "--empty")
         (info / "attributes").unlink()
         if head is not None:
             await _make_submodule_folders(places.fresh, head, deadline)

@@ -6,6 +6,7 @@ import asyncio
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from dragoman import config, logs
 from dragoman.cli.journal import plain
@@ -53,6 +54,10 @@ class Told(Record, omit_defaults=False):
     reasons: tuple[Reason, ...] = ()
 
 
+class Whole(Choice, omit_defaults=False, tag=Choice.__name__):
+    """A choice with all that it says, the usual included."""
+
+
 @click.command("why")
 @click.argument("issue")
 @click.option("--say", metavar="TEXT", help="What would follow if somebody mentioned the agent with these words.")
@@ -85,6 +90,8 @@ def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
             fail(f"There is no issue {key} that we may see, and no session on it.")
         told = _would_be(found, prompt, settings, chosen, suggestions)
     if as_json:
+        if told.choice is not None:
+            told = replace(told, choice=msgspec.convert(told.choice, Whole, from_attributes=True))
         click.echo(logs.masked(msgspec.json.encode(told).decode()))
         return
     for line in _lines(told):

@@ -176,6 +176,17 @@ async def test_a_token_that_is_about_to_end_is_fetched_anew(forge: Forge, tmp_pa
     assert await tokens.token(NAME) != await tokens.token(NAME)
 
 
+async def test_a_right_that_is_given_to_an_app_counts_soon(forge: Forge, tmp_path: Path) -> None:
+    forge.apps["42"] = "read"
+    tokens = AppToken(forge.api_url, "42", a_key(tmp_path), kept_s=0.0)
+    with pytest.raises(ForgeError, match="Resource not accessible"):
+        await github(forge, await tokens.token(NAME)).offer("work", "main", title="Fix it", body="One.")
+    forge.apps["42"] = "write"  # tokens that were granted before keep the rights that they had
+    assert (
+        await github(forge, await tokens.token(NAME)).offer("work", "main", title="Fix it", body="One.")
+    ).number == 1
+
+
 @pytest.mark.parametrize("app, kind", [("42", "missing"), ("7", "credentials")])
 async def test_an_app_that_is_not_installed_or_unknown_is_told(
     forge: Forge, tmp_path: Path, app: str, kind: str

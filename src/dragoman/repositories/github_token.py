@@ -20,6 +20,7 @@ from dragoman.errors import ForgeError
 from dragoman.repositories.github import ask, read_reply, refusal
 
 _EARLY_S: Final = 300.0  # before its end a token is no longer used: what is begun with it may take minutes
+KEPT_S: Final = 120.0  # a right that the app is given counts for new tokens only, and people try again at once
 _JWT_S: Final = 540  # GitHub allows ten minutes
 _CLOCKS_APART_S: Final = 60  # GitHub's advice
 
@@ -54,22 +55,25 @@ class AppToken:
     api_url   GITHUB_API_URL
     app_id    GITHUB_APP_ID
     key_file  its private key in PEM, read for each signature so that a new one needs no restart
+    kept_s    how long a token is used; a token that was withdrawn is one no longer than that
     """
 
-    def __init__(self, api_url: str, app_id: str, key_file: Path) -> None:
+    def __init__(self, api_url: str, app_id: str, key_file: Path, *, kept_s: float = KEPT_S) -> None:
         self._api_url = api_url.rstrip("/")
         self._app_id = app_id
         self._key_file = key_file
-        self._known: dict[str, tuple[str, float]] = {}
+        self._kept_s = kept_s
+        self._known: dict[str, tuple[str, float]] = {}  # the token of an owner, and until when it is used
         self._fetching = asyncio.Lock()
 
     async def token(self, name: str) -> str:
         """A token that opens the repository `name` ("owner/repo"). Raises ForgeError."""
         owner = name.partition("/")[0].lower()
         async with self._fetching:
-            token, ends_at = self._known.get(owner, ("", 0.0))
-            if time.time() > ends_at - _EARLY_S:
-                token, ends_at = self._known[owner] = await self._fetch(name)
+            token, until = self._known.get(owner, ("", 0.0))
+            if time.time() >= until:
+                token, ends_at = await self._fetch(name)
+                self._known[owner] = (token, min(ends_at - _EARLY_S, time.time() + self._kept_s))
             return token
 
     async def _fetch(self, name: str) -> tuple[str, float]:

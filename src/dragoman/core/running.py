@@ -146,7 +146,8 @@ def during_run(draft: Draft, event: RunEvent) -> None:
             working(draft)
             if afresh:
                 draft.tell(wording.during.fresh_thread(bool(event.summary)))
-            if event.notes:
+            if event.notes and not draft.turn.noted:
+                draft.turn_with(noted=True)
                 draft.tell(wording.place.about_workspace(event.notes))
             if draft.turn.resuming and event.attempt == draft.turn.attempts:
                 draft.turn_with(resuming=False)

@@ -63,6 +63,7 @@ class Turn(Record):
     review     what of the pull request it takes up, without the words; `commits` what it brought there ("1a2b3c4 …"),
                `unpushed` whether something of it could not be brought
     files      what the agent put out for people; the final activity shows it
+    noted      people have read what is to be said of the workspace
     """
 
     run: RunId
@@ -91,6 +92,7 @@ class Turn(Record):
     commits: tuple[str, ...] = ()
     unpushed: bool = False
     files: tuple[OutboxFile, ...] = ()
+    noted: bool = False
 
 
 class Review(Record):

@@ -7,11 +7,12 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from dragoman import logs
@@ -127,10 +128,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test keeps out of the log, the next one does not search each line for."""
+def _own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """How one test sets up the log, and what it keeps out of it, is nothing to the next one."""
     monkeypatch.setattr(logs, "_forms", set())
     monkeypatch.setattr(logs, "_pattern", None)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
-import structlog
 
 from dragoman import logs
 
@@ -33,7 +32,6 @@ def output() -> Iterator[io.StringIO]:
     logs.configure(level="debug", stream=written)
     logs.keep_secret(SECRETS)
     yield written
-    structlog.reset_defaults()
     root.handlers[:], sys.excepthook = handlers, hook
     root.setLevel(level)
 

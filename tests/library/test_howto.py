@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 import dragoman
 from dragoman import LibrarySettings, SessionManager
@@ -108,7 +107,6 @@ async def test_the_example_works_with_the_real_opencode(
 async def test_s53_what_happens_to_sessions_is_told_to_the_programs_own_logging(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    structlog.reset_defaults()
     async with SessionManager.open(LibrarySettings()) as manager:
         caplog.set_level("INFO", "dragoman")
         session = await manager.create_session(CONTEXT)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from dragoman import config, logs
 from tests.web.conftest import CANARY, Doorway
@@ -18,12 +16,11 @@ WORDS = f"please look at {CANARY}"
 
 
 @pytest.fixture
-def logged() -> Iterator[io.StringIO]:
+def logged() -> io.StringIO:
     """What is really written, as JSON."""
     out = io.StringIO()
     logs.configure(level="info", stream=out, json=True)
-    yield out
-    structlog.reset_defaults()
+    return out
 
 
 def body() -> bytes:

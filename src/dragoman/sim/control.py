@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -25,11 +25,9 @@ from starlette.routing import Route
 
 from dragoman.sim.faults import Fault
 from dragoman.sim.hooks import Mischief
+from dragoman.sim.parts import Parts
 from dragoman.sim.records import Person
 from dragoman.sim.script import Story
-
-if TYPE_CHECKING:
-    from dragoman.sim.server import Simulator
 
 _LONGEST_WAIT_S = 30.0
 _ACTIONS = frozenset(
@@ -52,7 +50,7 @@ _ACTIONS = frozenset(
 )
 
 
-def control_routes(simulator: Simulator) -> list[Route]:
+def control_routes(simulator: Parts) -> list[Route]:
     """The routes of the control API."""
     control = _Control(simulator)
     orders: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -74,7 +72,7 @@ def _json(body: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(body), status, media_type="application/json")
 
 
-def _posted(simulator: Simulator, act: Callable[[dict[str, Any]], object]) -> Callable[[Request], Awaitable[Response]]:
+def _posted(simulator: Parts, act: Callable[[dict[str, Any]], object]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             order = msgspec.json.decode(await request.body(), type=dict[str, Any])
@@ -87,7 +85,7 @@ def _posted(simulator: Simulator, act: Callable[[dict[str, Any]], object]) -> Ca
 
 
 class _Control:
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Parts) -> None:
         self._simulator = simulator
 
     async def state(self, request: Request) -> Response:

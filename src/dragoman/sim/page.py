@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,11 +21,9 @@ from starlette.staticfiles import StaticFiles
 
 from dragoman.sim.asgi import Send, read_body
 from dragoman.sim.markdown import Html, render
+from dragoman.sim.parts import Parts
 from dragoman.sim.store import PREFIX
 from dragoman.sim.views import clock_time, groups_of, initials, issue_view, machine_time, webhook_words
-
-if TYPE_CHECKING:
-    from dragoman.sim.server import Simulator
 
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -56,7 +54,7 @@ class _EventStream(StreamingResponse):
 class Page:
     """The routes of the page."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Parts) -> None:
         self._simulator = simulator
         self._closed = False
         self._open: set[asyncio.Event] = set()

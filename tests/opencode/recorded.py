@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dragoman.ids import AgentThread, MessageId, RunId
-from dragoman.opencode import wire
+from dragoman.opencode import wire, wire_events
 from dragoman.opencode.inbound import Fact, RunView, Verdict
 from dragoman.opencode.picture import Snapshot
 
@@ -36,7 +36,7 @@ class Recording:
 
     def _sent(self) -> Iterable[MessageId]:
         for event in self.events:
-            if isinstance(event, wire.PartUpdated):
+            if isinstance(event, wire_events.PartUpdated):
                 part = event.properties.part
                 if part.type == "text" and part.time is None and not part.synthetic and part.sessionID == self.thread:
                     yield MessageId(part.messageID)
@@ -64,7 +64,7 @@ class Recording:
 class Rest:
     """What the server would answer after these events."""
 
-    def __init__(self, recording: Recording, events: Iterable[wire.WireEvent]) -> None:
+    def __init__(self, recording: Recording, events: Iterable[wire_events.WireEvent]) -> None:
         self.thread = recording.thread
         self.infos: dict[str, wire.MessageInfo] = {}
         self.parts: dict[str, dict[str, wire.Part]] = {}
@@ -75,24 +75,24 @@ class Rest:
         for event in events:
             self.hear(event)
 
-    def hear(self, event: wire.WireEvent) -> None:
+    def hear(self, event: wire_events.WireEvent) -> None:
         match event:
-            case wire.MessageUpdated():
+            case wire_events.MessageUpdated():
                 self.infos[event.properties.info.id] = event.properties.info
-            case wire.PartUpdated():
+            case wire_events.PartUpdated():
                 part = event.properties.part
                 self.parts.setdefault(part.messageID, {})[part.id] = part
-            case wire.SessionStatus():
+            case wire_events.SessionStatus():
                 self.statuses[event.properties.sessionID] = event.properties.status
-            case wire.SessionIdle():
+            case wire_events.SessionIdle():
                 self.statuses[event.properties.sessionID] = wire.Status("idle")
-            case wire.SessionCreated() if event.properties.info.parentID == self.thread:
+            case wire_events.SessionCreated() if event.properties.info.parentID == self.thread:
                 self.children.append(event.properties.info.id)
-            case wire.PermissionAsked():
+            case wire_events.PermissionAsked():
                 self.permissions[event.properties.id] = event.properties
-            case wire.QuestionAsked():
+            case wire_events.QuestionAsked():
                 self.questions[event.properties.id] = event.properties
-            case wire.PermissionReplied() | wire.QuestionReplied() | wire.QuestionRejected():
+            case wire_events.PermissionReplied() | wire_events.QuestionReplied() | wire_events.QuestionRejected():
                 self.permissions.pop(event.properties.requestID, None)
                 self.questions.pop(event.properties.requestID, None)
             case _:
@@ -123,11 +123,11 @@ def agreed(view: RunView, rest: Rest) -> Verdict | None:
     return second if second is not None and second.confirmed else None
 
 
-def decoded(event: dict[str, Any]) -> wire.WireEvent | None:
+def decoded(event: dict[str, Any]) -> wire_events.WireEvent | None:
     """An event as the stream would hand it out; None for kinds that are not read."""
     payload = json.dumps({"directory": "/", "payload": event}, separators=(",", ":")).encode()
-    kind, _ = wire.peek(payload)
-    return wire.decode_envelope(payload).payload if kind in wire.KINDS else None
+    kind, _ = wire_events.peek(payload)
+    return wire_events.decode_envelope(payload).payload if kind in wire_events.KINDS else None
 
 
 def messages_of(name: str) -> list[wire.Message]:

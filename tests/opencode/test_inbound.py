@@ -27,7 +27,7 @@ from dragoman.core.events.opencode import (
     ToolStarted,
 )
 from dragoman.ids import AgentThread, AskId, MessageId
-from dragoman.opencode import wire
+from dragoman.opencode import wire, wire_events
 from dragoman.opencode.inbound import CUT_AFTER_S, SETTLED_AFTER_S, RunView
 from tests.opencode.recorded import RUN, Recording, Rest, agreed, messages_of
 
@@ -176,7 +176,7 @@ def test_at_no_moment_of_a_recorded_run_but_the_end_do_two_quick_reads_settle_it
 
 def test_the_first_idle_of_an_abort_is_not_taken_for_a_cut() -> None:
     recording = Recording("f_abort_bash")
-    first_idle = next(n for n, event in enumerate(recording.events) if isinstance(event, wire.SessionIdle))
+    first_idle = next(n for n, event in enumerate(recording.events) if isinstance(event, wire_events.SessionIdle))
     view = recording.view()
     early = Rest(recording, recording.events[: first_idle + 1])
     view.apply_snapshot(early.snapshot(100.0))
@@ -275,7 +275,11 @@ def test_an_answer_that_stopped_early_is_no_answer(finish: str, cause: str) -> N
 # ── asks ─────────────────────────────────────────────────────────────────
 def until_asked(name: str) -> tuple[Recording, RunView, Rest]:
     recording = Recording(name)
-    asked = next(n for n, e in enumerate(recording.events) if isinstance(e, wire.PermissionAsked | wire.QuestionAsked))
+    asked = next(
+        n
+        for n, e in enumerate(recording.events)
+        if isinstance(e, wire_events.PermissionAsked | wire_events.QuestionAsked)
+    )
     view = recording.view()
     for event in recording.events[: asked + 2]:
         view.apply_event(event)
@@ -318,7 +322,9 @@ def test_a_sub_agent_s_permission_carries_its_own_thread() -> None:
         view.apply_event(event)
     child = next(iter(view.children))
     view.apply_event(
-        wire.PermissionAsked(wire.Permission(id="per_child", sessionID=child, permission="bash", patterns=["ls"]))
+        wire_events.PermissionAsked(
+            wire.Permission(id="per_child", sessionID=child, permission="bash", patterns=["ls"])
+        )
     )
     asked = [event for _, event in view.facts() if isinstance(event, PermissionAsked)]
     assert [(ask.thread, ask.subject) for ask in asked] == [(child, "ls")]
@@ -326,7 +332,7 @@ def test_a_sub_agent_s_permission_carries_its_own_thread() -> None:
 
 def test_a_stranger_s_permission_is_not_ours() -> None:
     view = Recording("a_text_stream").view()
-    view.apply_event(wire.PermissionAsked(wire.Permission(id="per_x", sessionID="ses_stranger")))
+    view.apply_event(wire_events.PermissionAsked(wire.Permission(id="per_x", sessionID="ses_stranger")))
     assert view.facts() == []
 
 
@@ -339,10 +345,12 @@ def test_running_output_changes_the_fingerprint_and_a_repeated_event_does_not() 
         view.apply_event(event)
         before = view.fingerprint()
         view.apply_event(event)
-        if not isinstance(event, wire.SessionError):
+        if not isinstance(event, wire_events.SessionError):
             assert view.fingerprint() == before
         seen.append(before)
-    outputs = [n for n, e in enumerate(recording.events) if isinstance(e, wire.PartUpdated) and "start\\n" in repr(e)]
+    outputs = [
+        n for n, e in enumerate(recording.events) if isinstance(e, wire_events.PartUpdated) and "start\\n" in repr(e)
+    ]
     assert seen[outputs[0]] > seen[outputs[0] - 1]
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from dragoman.errors import OpenCodeDown
-from dragoman.opencode import wire
+from dragoman.opencode import wire, wire_events
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.stream import Connected, EventStream, Heard, Lost, Signal
 from tests.opencode.recorded import FOLDER, Recording
@@ -33,7 +33,7 @@ def test_peek_sees_what_a_full_decode_sees() -> None:
     assert len(RECORDED) > 100
     for line in RECORDED:
         payload = json.loads(line)["payload"]
-        kind, thread = wire.peek(line)
+        kind, thread = wire_events.peek(line)
         assert kind.decode() == payload["type"]
         assert thread.decode() == payload.get("properties", {}).get("sessionID", thread.decode())
 
@@ -43,7 +43,7 @@ def test_a_name_in_the_directory_cannot_pose_as_an_event() -> None:
         {"directory": '/x"payload":{"type":"sync"', "payload": {"type": "session.idle", "properties": {}}},
         separators=(",", ":"),
     ).encode()
-    assert wire.peek(line)[0] == b"session.idle"
+    assert wire_events.peek(line)[0] == b"session.idle"
 
 
 def test_of_a_recorded_stream_only_what_concerns_followed_threads_is_decoded() -> None:
@@ -53,7 +53,12 @@ def test_of_a_recorded_stream_only_what_concerns_followed_threads_is_decoded() -
     heard = [event for line in RECORDED if isinstance(event := stream.read(line), Heard)]
     assert {event.thread for event in heard} <= {thread, ""}
     kinds = {type(event.event) for event in heard}
-    assert {wire.PartUpdated, wire.MessageUpdated, wire.SessionStatus, wire.SessionIdle} <= kinds
+    assert {
+        wire_events.PartUpdated,
+        wire_events.MessageUpdated,
+        wire_events.SessionStatus,
+        wire_events.SessionIdle,
+    } <= kinds
     assert a_stream().read(RECORDED[2]) is None
 
 
@@ -77,7 +82,7 @@ def test_a_sub_agent_of_a_followed_thread_is_followed() -> None:
     asked = envelope("permission.asked", {"id": "per_1", "sessionID": "ses_child"})
     assert stream.read(asked) is None
     assert stream.read(created) is not None
-    assert isinstance(getattr(stream.read(asked), "event", None), wire.PermissionAsked)
+    assert isinstance(getattr(stream.read(asked), "event", None), wire_events.PermissionAsked)
 
 
 def test_an_unknown_kind_a_newer_shape_and_a_broken_line_are_passed_over() -> None:

@@ -35,7 +35,7 @@ from dragoman.core.events.opencode import (
     ToolStarted,
 )
 from dragoman.ids import AgentThread, AskId, MessageId, PartId, RunId
-from dragoman.opencode import wire
+from dragoman.opencode import wire, wire_events
 from dragoman.opencode.outcome import cause_of, is_compaction, read_outcome, tools_started
 from dragoman.opencode.parts import permission_of, question_of, todos_of, tool_of
 from dragoman.opencode.picture import Picture, Snapshot
@@ -143,34 +143,34 @@ class RunView:
         return MessageId(known[0]) if known else self.messages[0]
 
     # ── inputs ───────────────────────────────────────────────────────────
-    def apply_event(self, event: wire.WireEvent, at: float = 0.0) -> None:
+    def apply_event(self, event: wire_events.WireEvent, at: float = 0.0) -> None:
         """Merge an event of the stream; those of other threads change nothing. `at`: when it came, epoch seconds."""
         match event:
-            case wire.PartUpdated():
+            case wire_events.PartUpdated():
                 self._heard_part(event.properties.part)
-            case wire.MessageUpdated():
+            case wire_events.MessageUpdated():
                 info = event.properties.info
                 if info.sessionID == self.thread and self._picture.belongs(info, self.messages):
                     self._put_message(info)
-            case wire.SessionCreated():
+            case wire_events.SessionCreated():
                 if self.owns(event.properties.info.parentID or ""):
                     self.children.add(AgentThread(event.properties.info.id))
-            case wire.SessionStatus():
+            case wire_events.SessionStatus():
                 if event.properties.sessionID == self.thread:
                     self._put_status(event.properties.status, at)
-            case wire.SessionIdle():
+            case wire_events.SessionIdle():
                 if event.properties.sessionID == self.thread:
                     self._put_status(wire.Status("idle"), at)
-            case wire.SessionError():
+            case wire_events.SessionError():
                 if event.properties.sessionID == self.thread:
                     self.note_error(event.properties.error)
-            case wire.PermissionAsked() | wire.QuestionAsked():
+            case wire_events.PermissionAsked() | wire_events.QuestionAsked():
                 self._fresh.add(event.properties.id)
                 self._put_ask(event.properties)
-            case wire.PermissionReplied() | wire.QuestionReplied() | wire.QuestionRejected():
+            case wire_events.PermissionReplied() | wire_events.QuestionReplied() | wire_events.QuestionRejected():
                 if self.owns(event.properties.sessionID):
                     self._close_ask(event.properties.requestID)
-            case wire.Disposed():
+            case wire_events.Disposed():
                 pass  # the follower reads a snapshot then
 
     def note_error(self, error: wire.MessageError) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from dragoman import logs
 from dragoman.errors import OpenCodeError
-from dragoman.opencode import wire
+from dragoman.opencode import wire_events
 from dragoman.opencode.client import OpenCode
 from dragoman.opencode.sse import Frames
 
@@ -42,7 +42,7 @@ class Heard(msgspec.Struct, frozen=True):
 
     thread: str
     directory: str
-    event: wire.WireEvent
+    event: wire_events.WireEvent
 
 
 class Streamed(msgspec.Struct, frozen=True):
@@ -136,22 +136,22 @@ class EventStream:
 
     def read(self, payload: bytes) -> Heard | Streamed | None:
         """One event of the stream, or None when it is none of ours."""
-        kind, thread = wire.peek(payload)
-        if kind == wire.DELTA:
+        kind, thread = wire_events.peek(payload)
+        if kind == wire_events.DELTA:
             if thread in self._deltas:
                 self._deltas[thread] += 1
             return _streamed(payload) if thread in self._read_along else None
-        if kind not in wire.KINDS:
+        if kind not in wire_events.KINDS:
             return None
         if thread and thread not in self._deltas and kind != b"session.created":
             return None
         try:
-            envelope = wire.decode_envelope(payload)
+            envelope = wire_events.decode_envelope(payload)
         except msgspec.MsgspecError as error:
             log.warning("event.unreadable", kind=kind.decode("ascii", "replace"), error=str(error))
             return None
         event = envelope.payload
-        if isinstance(event, wire.SessionCreated):
+        if isinstance(event, wire_events.SessionCreated):
             parent = (event.properties.info.parentID or "").encode()
             if parent not in self._deltas:
                 return None
@@ -161,7 +161,7 @@ class EventStream:
 
 def _streamed(payload: bytes) -> Streamed | None:
     try:
-        piece = wire.decode_delta(payload).payload.properties
+        piece = wire_events.decode_delta(payload).payload.properties
     except msgspec.MsgspecError as error:
         log.warning("event.unreadable", kind="message.part.delta", error=str(error))
         return None

@@ -9,7 +9,7 @@ Source  the OpenAPI document that `GET /doc` of 1.18.33 serves
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from msgspec import DecodeError, Raw, Struct, ValidationError, field, json
 from msgspec import ValidationError as WireError
@@ -187,143 +187,6 @@ class Refusal(Struct, frozen=True):
     message: str = ""
 
 
-# ── events of /global/event ──────────────────────────────────────────────
-class PartProperties(Struct, frozen=True):
-    part: Part
-
-
-class MessageProperties(Struct, frozen=True):
-    info: MessageInfo
-
-
-class SessionProperties(Struct, frozen=True):
-    info: SessionInfo
-
-
-class StatusProperties(Struct, frozen=True):
-    sessionID: str
-    status: Status
-
-
-class ThreadProperties(Struct, frozen=True):
-    sessionID: str
-
-
-class ErrorProperties(Struct, frozen=True):
-    sessionID: str = ""
-    error: MessageError = MessageError("UnknownError")
-
-
-class ReplyProperties(Struct, frozen=True):
-    sessionID: str
-    requestID: str
-
-
-class PartUpdated(Struct, frozen=True, tag_field="type", tag="message.part.updated"):
-    properties: PartProperties
-
-
-class MessageUpdated(Struct, frozen=True, tag_field="type", tag="message.updated"):
-    properties: MessageProperties
-
-
-class SessionCreated(Struct, frozen=True, tag_field="type", tag="session.created"):
-    properties: SessionProperties
-
-
-class SessionStatus(Struct, frozen=True, tag_field="type", tag="session.status"):
-    properties: StatusProperties
-
-
-class SessionIdle(Struct, frozen=True, tag_field="type", tag="session.idle"):
-    properties: ThreadProperties
-
-
-class SessionError(Struct, frozen=True, tag_field="type", tag="session.error"):
-    properties: ErrorProperties
-
-
-class PermissionAsked(Struct, frozen=True, tag_field="type", tag="permission.asked"):
-    properties: Permission
-
-
-class PermissionReplied(Struct, frozen=True, tag_field="type", tag="permission.replied"):
-    properties: ReplyProperties
-
-
-class QuestionAsked(Struct, frozen=True, tag_field="type", tag="question.asked"):
-    properties: QuestionRequest
-
-
-class QuestionReplied(Struct, frozen=True, tag_field="type", tag="question.replied"):
-    properties: ReplyProperties
-
-
-class QuestionRejected(Struct, frozen=True, tag_field="type", tag="question.rejected"):
-    properties: ReplyProperties
-
-
-class Disposed(Struct, frozen=True, tag_field="type", tag="server.instance.disposed"):
-    """An instance was freed: whatever ran in its directory is over, and no event says so."""
-
-    properties: Raw = Raw(b"{}")
-
-
-WireEvent = (
-    PartUpdated
-    | MessageUpdated
-    | SessionCreated
-    | SessionStatus
-    | SessionIdle
-    | SessionError
-    | PermissionAsked
-    | PermissionReplied
-    | QuestionAsked
-    | QuestionReplied
-    | QuestionRejected
-    | Disposed
-)
-
-
-class Envelope(Struct, frozen=True):
-    """One event of the global stream; `directory` says which instance it belongs to ("" = the server itself)."""
-
-    payload: WireEvent
-    directory: str = ""
-
-
-class DeltaProperties(Struct, frozen=True):
-    """A piece of what is being written; of reasoning as well as of text, `field` is "text" for both."""
-
-    sessionID: str
-    messageID: str
-    partID: str
-    field: str = ""
-    delta: str = ""
-
-
-class DeltaPayload(Struct, frozen=True):
-    properties: DeltaProperties
-
-
-class Delta(Struct, frozen=True):
-    """The envelope of a `message.part.delta`, which stands apart: there are thousands, and few want to read them."""
-
-    payload: DeltaPayload
-
-
-# The kinds that are decoded. A name that is not here is dropped unread: OpenCode adds new ones in every release.
-KINDS: Final = frozenset(
-    str(kind.__struct_config__.tag).encode()
-    for kind in (
-        PartUpdated, MessageUpdated, SessionCreated, SessionStatus, SessionIdle, SessionError,
-        PermissionAsked, PermissionReplied, QuestionAsked, QuestionReplied, QuestionRejected, Disposed,
-    )
-)  # fmt: skip
-DELTA: Final = b"message.part.delta"
-
-_envelopes = json.Decoder(Envelope)
-_deltas = json.Decoder(Delta)
 _messages = json.Decoder(list[Message])
 _message = json.Decoder(Message)
 _statuses = json.Decoder(dict[str, Status])
@@ -334,8 +197,8 @@ _sessions = json.Decoder(list[SessionInfo])
 _session = json.Decoder(SessionInfo)
 
 
-def _lenient(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Reads also what holds half a character: OpenCode cuts outputs and titles wherever the limit falls."""
+def lenient(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """A decoder that reads also what holds half a character: OpenCode cuts outputs and titles wherever the limit falls."""
 
     def read(content: bytes) -> T:
         try:
@@ -348,34 +211,11 @@ def _lenient(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
     return read
 
 
-decode_envelope = _lenient(_envelopes.decode)
-decode_delta = _lenient(_deltas.decode)
-decode_messages = _lenient(_messages.decode)
-decode_message = _lenient(_message.decode)
-decode_statuses = _lenient(_statuses.decode)
-decode_permissions = _lenient(_permissions.decode)
-decode_questions = _lenient(_questions.decode)
-decode_agents = _lenient(_agents.decode)
-decode_sessions = _lenient(_sessions.decode)
-decode_session = _lenient(_session.decode)
-
-
-def peek(payload: bytes) -> tuple[bytes, bytes]:
-    """The kind and the session of an event, without decoding it: (b"message.updated", b"ses_…"); b"" = not there.
-
-    A streaming answer is thousands of deltas that tell us nothing: this costs less than a microsecond, decoding ten.
-    The kind is the first `type` in `payload`; `{"payload":{` cannot occur inside a JSON string unescaped.
-    """
-    start = payload.find(b'"payload":{')
-    if start < 0:
-        return b"", b""
-    kind = _string_after(payload, b'"type":"', start)
-    return kind, _string_after(payload, b'"sessionID":"', start)
-
-
-def _string_after(payload: bytes, key: bytes, start: int) -> bytes:
-    at = payload.find(key, start)
-    if at < 0:
-        return b""
-    at += len(key)
-    return payload[at : payload.find(b'"', at)]
+decode_messages = lenient(_messages.decode)
+decode_message = lenient(_message.decode)
+decode_statuses = lenient(_statuses.decode)
+decode_permissions = lenient(_permissions.decode)
+decode_questions = lenient(_questions.decode)
+decode_agents = lenient(_agents.decode)
+decode_sessions = lenient(_sessions.decode)
+decode_session = lenient(_session.decode)

@@ -1,4 +1,4 @@
-"""What the comment says that shows a turn's progress; see runtime/performers/comments.py."""
+"""What the comment says that shows a turn's progress; see runtime/performers/outlets.py."""
 
 from __future__ import annotations
 

@@ -150,11 +150,11 @@ async def _many(place: Path, binary: str) -> str:
         ["disk: a workspace, MB", f"{spaces / max(standing, 1):.1f}"],
         ["disk: all of it, MB", f"{kept + spaces:.0f}"],
         [
-            "memory of the service: before, {LIVE} live, at rest; MB",
+            f"memory of the service: before, {LIVE} live, at rest; MB",
             " / ".join(f"{one[0]:.0f}" for one in (before, live, rest)),
         ],
         [
-            "memory of OpenCode: before, {LIVE} live, at rest; MB",
+            f"memory of OpenCode: before, {LIVE} live, at rest; MB",
             " / ".join(f"{one[1]:.0f}" for one in (before, live, rest)),
         ],
     ]

@@ -201,6 +201,7 @@ def test_withdrawal_ends_the_work_with_one_word_about_why(reason: str, words: st
     story.hear(Withdrawn(reason=reason))  # type: ignore[arg-type]
     assert words in answer(story.aborts())
     assert story.phase == Closed(reason=reason)
+    assert len(story.all(ClearWorkspace)) == 1  # what lies there is saved first
 
 
 def test_withdrawal_of_a_resting_session_closes_it_silently() -> None:

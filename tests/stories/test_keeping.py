@@ -142,7 +142,8 @@ async def test_submodules_and_large_files_are_told_and_come_through_all_of_it(
         stage.world.resources.add("Issue")
         shop = stage.forge.repositories["acme/shop"]
         people = tmp_path / "people"
-        git(tmp_path, "clone", "--quiet", str(shop.folder), str(people))
+        identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+        git(tmp_path, "clone", "--quiet", *identity, str(shop.folder), str(people))
         writes(people, ".gitmodules", '[submodule "parts"]\n\tpath = parts\n\turl = https://example.org/parts.git\n')
         writes(people, ".gitattributes", "*.psd filter=lfs diff=lfs merge=lfs -text\n")
         writes(people, "logo.psd", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")

@@ -32,6 +32,7 @@ def the_ledger(stage: Stage) -> LibrarySettings:
     return LibrarySettings(ledger_url=f"sqlite:///{stage.folder}/data/dragoman.db")
 
 
+@pytest.mark.deep
 async def test_a_session_of_linear_keeps_its_id_and_is_completed_beside_the_running_service(
     make_stage: MakeStage,
 ) -> None:

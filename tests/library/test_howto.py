@@ -76,6 +76,7 @@ async def test_s50_a_second_comment_goes_into_the_same_conversation(
         assert session.error_count == 1
 
 
+@pytest.mark.deep
 @pytest.mark.needs_opencode
 @pytest.mark.timeout(180)
 async def test_the_example_works_with_the_real_opencode(

@@ -78,6 +78,7 @@ async def test_the_default_story_plays_by_itself_and_leaves_nothing_running(tmp_
     assert list(home.glob("dragoman-demo-*")) == []
 
 
+@pytest.mark.deep
 @pytest.mark.needs_chromium
 async def test_a_newcomer_delegates_answers_follows_up_and_stops(
     tmp_path: Path, opencode_bin: Path, chromium: Path

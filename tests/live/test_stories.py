@@ -140,6 +140,7 @@ async def test_a_permission_is_asked_and_the_answer_counts(service: LiveService)
     assert not (service.workspace(refused) / "allowed.txt").exists()
 
 
+@pytest.mark.deep
 async def test_a_question_takes_free_text(service: LiveService) -> None:
     session = service.ask("[story=default] average is wrong")
     await service.shows(session, "elicitation")
@@ -208,6 +209,7 @@ async def test_several_sessions_of_one_issue_work_side_by_side(service: LiveServ
     assert len(folders) == 3
 
 
+@pytest.mark.deep
 async def test_a_simple_answer_cannot_write_and_the_session_after_it_can(service: LiveService) -> None:
     """Its model tries the shell, a new file, an edit and a sub-agent; the session's one does the same and may."""
     written = {"filePath": "{cwd}/written.txt", "content": "by the agent"}

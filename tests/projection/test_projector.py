@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from structlog.testing import capture_logs
 
 from dragoman.core.events.linear import Withdrawn
@@ -289,6 +290,7 @@ async def test_a_long_conversation_is_swept_in_parts(
     assert len(await valkey.texts("long")) == 1_200
 
 
+@pytest.mark.deep
 async def test_ten_thousand_sessions_are_written_a_few_at_a_time(ledger: SqliteLedger, valkey: Valkey) -> None:
     def open_many(tx: Tx) -> None:
         tx.execute(

@@ -123,6 +123,7 @@ async def test_the_password_is_used_and_never_told(
     assert PASSWORD not in log.getvalue() + output.out + output.err + told.decode()
 
 
+@pytest.mark.deep
 async def test_a_wrong_password_is_a_trouble_of_the_copy_alone(
     valkey_server: Path, tmp_path: Path, serve: Callable[[str], Any]
 ) -> None:

@@ -196,6 +196,7 @@ async def test_mistyped_names_are_told_in_the_log(make: MakeService) -> None:
     assert "did you mean SESSION_MAX_PER_ISSUE_HOUR?" in doubt["what"]
 
 
+@pytest.mark.deep
 async def test_the_ledger_forgets_what_is_old_in_batches_until_nothing_is_left(make: MakeService) -> None:
     service = make()
     await service.start()
@@ -293,6 +294,7 @@ main()
 """
 
 
+@pytest.mark.deep
 async def test_a_signal_ends_the_command_in_time_though_what_is_under_way_hangs(
     make: MakeService, tmp_path: Path
 ) -> None:
@@ -361,6 +363,7 @@ async def test_a_second_command_on_the_same_folder_is_refused(tmp_path: Path) ->
     assert EX_BROKEN not in {first.returncode, second.returncode}
 
 
+@pytest.mark.deep
 async def test_a_hangup_signal_reads_the_settings_of_a_running_service_again(tmp_path: Path) -> None:
     process = await serve(tmp_path)
     port = await until_listening(process)

@@ -201,6 +201,7 @@ async def test_markup_of_others_is_shown_and_not_obeyed(visit: Visit) -> None:
     assert await page.locator("main img, main script, main b").count() == 0
 
 
+@pytest.mark.deep
 @pytest.mark.needs_chromium
 async def test_pictures_of_the_store_are_seen_and_other_files_are_downloads(
     visit: Visit, http: aiohttp.ClientSession

@@ -316,7 +316,7 @@ async def test_linear_away_costs_no_answer_and_doubles_none(make_stage: MakeStag
 
 @pytest.mark.parametrize(
     "fault,operation",
-    [deep("hang", "Create"), deep("hang", "Update"), deep("hang_after", "Update"), ("hang_after", "Create")],
+    [deep("hang", "Create"), deep("hang", "Update"), deep("hang_after", "Update"), deep("hang_after", "Create")],
 )
 async def test_a_crash_leaves_one_progress_and_one_answer(make_stage: MakeStage, fault: str, operation: str) -> None:
     async with make_stage(apart=True) as stage:

@@ -88,7 +88,6 @@ LABELS: dict[str, Reach] = {
     "final, after it was written": linear_holds("hang_after", content_type="response"),
 }
 ALWAYS = (
-    "first thought, after it was written",
     "prompt, after it was stored",
     "a question is open",
     "a tool runs",
@@ -170,6 +169,7 @@ async def test_what_ended_while_we_were_dead_is_answered_in_the_agents_words(mak
         assert [kind for kind, _ in stage.shown(session)] == ["thought", "action", "thought", "action", "response"]
 
 
+@pytest.mark.deep
 async def test_sigterm_in_the_middle_of_a_run_loses_nothing(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("please", TOOL, Say(text=OWN_WORDS))

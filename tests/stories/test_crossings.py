@@ -56,6 +56,7 @@ async def test_a_message_written_while_opencode_is_dead_in_the_middle_of_a_run_g
         assert sum("second" in prompt for prompt in stage.prompts(session)) == 1
 
 
+@pytest.mark.deep
 async def test_a_steered_run_that_is_cut_is_resumed_with_both_messages(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", WAIT, Say(text="One."))
@@ -71,6 +72,7 @@ async def test_a_steered_run_that_is_cut_is_resumed_with_both_messages(make_stag
         assert await stage.final(session) == ("response", "Both.")
 
 
+@pytest.mark.deep
 async def test_stop_right_after_opencode_was_cut_is_one_final(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", WAIT, Say(text="never said"))
@@ -115,7 +117,7 @@ async def test_an_answer_given_just_before_opencode_died_is_told_again(make_stag
         assert "Two" in stage.prompts(session)[-1]
 
 
-@pytest.mark.parametrize("after", [deep(False), True])
+@pytest.mark.parametrize("after", [deep(False), deep(True)])
 async def test_a_crash_while_a_message_steers_gives_it_to_the_agent_once(make_stage: MakeStage, after: bool) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("please", WAIT, Say(text="One."))

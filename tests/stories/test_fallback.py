@@ -61,7 +61,7 @@ async def test_t32_a_session_that_can_be_made_after_all_is_answered_by_the_agent
     "status, first",
     [
         deep(500, "🔧 OpenCode has not answered (it has an internal error)"),
-        (429, "⏱️ OpenCode has not answered (it limits our rate)"),
+        deep(429, "⏱️ OpenCode has not answered (it limits our rate)"),
         deep(504, "⏰ OpenCode has not answered (requests time out)"),
     ],
 )
@@ -89,6 +89,7 @@ async def test_opencode_that_refuses_our_password_ends_the_turn_at_once(make_sta
         await told(stage, session, "🔐 OpenCode refused our credentials", "Whoever runs me must check them")
 
 
+@pytest.mark.deep
 async def test_opencode_that_does_not_know_the_agent_ends_the_turn(make_stage: MakeStage) -> None:
     """The real one takes such a prompt and stores nothing."""
     async with make_stage() as stage:

@@ -106,6 +106,7 @@ async def test_an_issue_is_forgotten_without_a_service_too(make_stage: MakeStage
         await stage.start()
 
 
+@pytest.mark.deep
 async def test_a_simple_answer_is_forgotten_with_its_thread(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays(WORD, Say(text=f"A {WORD} has wooden bars."))

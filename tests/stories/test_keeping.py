@@ -106,6 +106,7 @@ async def test_a_workspace_that_nobody_used_for_long_is_saved_and_removed(make_s
         assert (await stage.details(session)).summary.status == "active"
 
 
+@pytest.mark.deep
 async def test_checkpoints_are_pushed_where_that_is_wanted_and_dropped_when_nobody_needs_them(
     make_stage: MakeStage,
 ) -> None:

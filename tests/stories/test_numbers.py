@@ -189,6 +189,7 @@ async def test_the_statistics_of_a_run_tell_it_by_team_user_repository_model_and
         assert all(len(line) <= 100 for line in table)
 
 
+@pytest.mark.deep
 async def test_a_recorded_session_replays_to_where_it_stands(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from dragoman.core.outbox import FOLDER
 from dragoman.sim.faults import Fault
 from dragoman.sim.script import Say, Use
@@ -151,6 +153,7 @@ async def test_nothing_is_sent_when_the_operator_wants_none(make_stage: MakeStag
         assert FOLDER not in stage.prompts(session)[0]
 
 
+@pytest.mark.deep
 async def test_a_kill_between_upload_and_answer_neither_loses_nor_doubles_a_file(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
         session = await at_work(stage, "Look.")

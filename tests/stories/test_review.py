@@ -178,6 +178,7 @@ async def test_a_token_that_may_not_see_check_runs_sees_the_jobs_of_actions(make
         assert stage.forge.requests.count("checks") == 1  # what is hidden is not asked for at each look
 
 
+@pytest.mark.deep
 async def test_a_conflict_with_the_base_is_merged_by_the_agent(make_stage: MakeStage, tmp_path: Path) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)
@@ -211,6 +212,7 @@ async def test_a_conflict_with_the_base_is_merged_by_the_agent(make_stage: MakeS
         assert len(stage.finals(pull.session)) == 2
 
 
+@pytest.mark.deep
 async def test_rounds_end_and_a_person_takes_it_up_again(make_stage: MakeStage) -> None:
     async with hooked(make_stage, max_fix_rounds=1) as stage:
         pull = await handed_in(stage)
@@ -239,6 +241,7 @@ async def test_rounds_end_and_a_person_takes_it_up_again(make_stage: MakeStage) 
         assert "Third." in prompt
 
 
+@pytest.mark.deep
 async def test_a_review_during_a_turn_waits_for_its_end(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)

@@ -81,7 +81,7 @@ async def test_a_crash_while_the_agent_works_on_a_review(make_stage: MakeStage) 
         await ends_once(pull)
 
 
-@pytest.mark.parametrize("after", [deep(False), True])
+@pytest.mark.parametrize("after", [deep(False), deep(True)])
 async def test_a_crash_between_the_replies(make_stage: MakeStage, after: bool) -> None:
     async with make_stage(forge=True, apart=True, settings=HOOKED, session=BY_HOOK) as stage:
         pull = await reviewed(stage)

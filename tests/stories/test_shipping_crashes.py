@@ -17,7 +17,7 @@ from tests.stories.test_shipping import at_work, git, writes
         ("push", True),  # pushed, and the answer was never heard
         deep("pulls.find", False),  # pushed, no pull request
         deep("pulls.open", False),  # asked for
-        ("pulls.open", True),  # opened, and the answer was never heard
+        deep("pulls.open", True),  # opened, and the answer was never heard
     ],
 )
 async def test_a_kill_between_commit_push_and_pull_request_ends_with_one_of_each(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dragoman.sim.script import Say
 from tests.stories.agent_script import Guarded
 from tests.stories.conftest import MakeStage
@@ -57,6 +59,7 @@ async def test_a_claim_that_tests_passed_where_none_were_run_is_told(make_stage:
         assert "I have not seen it: none were run by me (no `verify` commands are set for this repository)." in body
 
 
+@pytest.mark.deep
 async def test_a_command_that_does_not_end_is_ended_and_told(make_stage: MakeStage) -> None:
     async with make_stage(forge=True, repository={"verify": ["sleep 4712", "true"], "verify_s": 3}) as stage:
         body = await told(stage, "Done.")

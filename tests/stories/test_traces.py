@@ -128,6 +128,7 @@ async def test_a_turn_is_told_once_and_kept_while_nobody_collects(make_stage: Ma
         assert [dict(span.attributes or {})["dragoman.turn"] for span in turns] == [1, 2]
 
 
+@pytest.mark.deep
 async def test_a_collector_that_is_away_disturbs_nobody(make_stage: MakeStage, collector: Collector) -> None:
     collector.refusing = True
     async with make_stage(settings={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as stage:

@@ -25,6 +25,7 @@ from dragoman.runtime.workers import Pointless, Postponed
 
 # The comment is edited at most this often. People read it so, and Linear's quota is shared by all sessions.
 EDIT_EVERY_S = 3.0
+LOOK_EVERY_S = 0.5  # an answer that comes behind a step that waits is not kept back for longer
 _log = logs.get("outlets")
 _decode = msgspec.json.Decoder(Progress).decode
 
@@ -109,7 +110,7 @@ class Comments:
         elif after is not None and await self._ends_turn(session, after.id):
             pass  # the end of the turn edits the comment itself
         elif after is None and kept.shown_s < EDIT_EVERY_S:
-            raise Postponed("the comment was edited just now", after_s=EDIT_EVERY_S - kept.shown_s)
+            raise Postponed("the comment was edited just now", after_s=min(LOOK_EVERY_S, EDIT_EVERY_S - kept.shown_s))
         elif not await self._edit(session, progress.comment, body, urgency):
             progress = replace(progress, deleted=True)
         await self._keep(session, progress)

@@ -75,6 +75,7 @@ async def test_a_message_during_the_run_steers_it(service: LiveService) -> None:
     assert {len(one.users) for one in steered} == {2}
 
 
+@pytest.mark.deep
 async def test_attached_files_reach_the_model_and_missing_ones_are_told(service: LiveService) -> None:
     linear = service.linear
     picture = linear.store.put("shot.png", "image/png", PIXEL)

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 import dragoman.sim.page
 from dragoman.sim import Simulator
 from dragoman.sim.records import AgentSession
+from tests.marks import deep
 
 STATIC = Path(dragoman.sim.page.__file__).parent / "static"
 OPTIONS: dict[str, Any] = {"options": [{"value": "zero", "label": "Return 0.0"}, {"value": "raise", "label": "Raise"}]}
@@ -159,7 +160,7 @@ COLOURS = """() => [...document.querySelectorAll('.chip, .dim, .by strong, .md p
 
 
 @pytest.mark.needs_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [deep("light"), "dark"])
 async def test_it_is_readable_in_both_themes_and_on_a_small_screen(visit: Visit, scheme: Any) -> None:
     page, sim = visit.page, visit.sim
     session = sim.people.delegate(
@@ -223,6 +224,7 @@ async def test_pictures_of_the_store_are_seen_and_other_files_are_downloads(
         assert reply.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.deep
 async def test_what_happens_shows_in_the_list_and_a_late_agent_is_called_late(visit: Visit) -> None:
     page, sim = visit.page, visit.sim
     await visit.go("/")

@@ -89,7 +89,6 @@ LABELS: dict[str, Reach] = {
 }
 ALWAYS = (
     "prompt, after it was stored",
-    "a question is open",
     "a tool runs",
     "final, after it was written",
 )
@@ -125,6 +124,7 @@ async def test_a_crash_loses_nothing_and_repeats_nothing(make_stage: MakeStage, 
         assert [text for text in stage.thoughts(session) if "Session Started" in text][1:] == []
 
 
+@pytest.mark.deep
 async def test_a_crash_while_a_run_is_being_stopped_still_stops_it_once(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays("please", TOOL, Say(text="never said"))
@@ -153,6 +153,7 @@ async def test_a_crash_of_both_resumes_the_run_and_answers_once(make_stage: Make
         assert "interrupted" in stage.prompts(session)[1]
 
 
+@pytest.mark.deep
 async def test_what_ended_while_we_were_dead_is_answered_in_the_agents_words(make_stage: MakeStage) -> None:
     async with make_stage(apart=True) as stage:
         stage.agent.plays(

@@ -104,6 +104,7 @@ async def test_a_thread_that_vanishes_in_the_middle_of_a_run_is_said_and_the_nex
         assert await stage.final(session, 2) == ("response", "Anew.")
 
 
+@pytest.mark.deep
 async def test_an_answer_given_just_before_opencode_died_is_told_again(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", Ask(question="Which?", options=(("One", ""), ("Two", ""))), Say(text="Done so."))

@@ -36,6 +36,7 @@ async def works_again(stage: Stage, session: str) -> None:
     assert await stage.final(session, 2) == ("response", "Here I am.")
 
 
+@pytest.mark.deep
 async def test_t32_opencode_cannot_make_a_session_and_people_get_an_answer_all_the_same(make_stage: MakeStage) -> None:
     async with make_stage(session=IMPATIENT) as stage:
         stage.agent.refuse("create_thread", 500)

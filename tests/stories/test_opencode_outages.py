@@ -54,6 +54,7 @@ async def test_a_stream_that_is_cut_in_the_middle_of_a_run_loses_nothing(make_st
         assert [kind for kind, _ in stage.shown(session)] == ["thought", "action", "thought", "action", "response"]
 
 
+@pytest.mark.deep
 async def test_a_run_that_was_cut_before_any_tool_is_resumed_under_the_same_ids(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("", (Say(text="I think"), Pause(until="word"), Say(text="so.")))

@@ -56,6 +56,7 @@ async def test_a_review_is_one_prompt_answered_with_commits_and_a_reply_in_each_
         assert len(pull.shop.pulls) == 1
 
 
+@pytest.mark.deep
 async def test_our_own_reply_and_what_was_told_before_begin_nothing(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)
@@ -299,6 +300,7 @@ async def test_what_is_badly_signed_or_of_no_interest_changes_nothing(make_stage
         assert len(stage.prompts(pull.session)) == 1
 
 
+@pytest.mark.deep
 async def test_without_webhooks_open_pull_requests_are_looked_at_by_the_clock(make_stage: MakeStage) -> None:
     async with make_stage(forge=True, session=BY_CLOCK) as stage:
         pull = await handed_in_by_clock(stage)

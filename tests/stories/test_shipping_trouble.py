@@ -282,6 +282,7 @@ async def test_the_base_branch_is_never_pushed_to(make_stage: MakeStage) -> None
         assert stage.forge.repositories["acme/shop"].tip("main") == before
 
 
+@pytest.mark.deep
 async def test_the_answer_comes_though_the_hand_over_hangs(make_stage: MakeStage) -> None:
     async with make_stage(forge=True, session={"ship_s": 2.0}) as stage:
         held = stage.forge.hold("push")

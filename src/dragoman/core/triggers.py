@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 from dragoman.core import tags
 from dragoman.core.choosing import PRIORITIES, Choice, Facts, Handling, Mode, Reason, Template, Trigger
@@ -138,9 +139,15 @@ def find_word(words: str, among: Iterable[str]) -> str:
     """The first of `among` that stands in `words` as whole words, in any case; empty when none does."""
     folded = _folded(words)
     for each in among:
-        if re.search(rf"(?<!\w){re.escape(_folded(each))}(?!\w)", folded):
+        if _whole(each).search(folded):
             return each
     return ""
+
+
+@cache
+def _whole(words: str) -> re.Pattern[str]:
+    """Finds these words of ours or of an operator's, which are few, in what was folded."""
+    return re.compile(rf"(?<!\w){re.escape(_folded(words))}(?!\w)")
 
 
 # ── the parts of the decision ────────────────────────────────────────────

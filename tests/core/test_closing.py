@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 from msgspec.structs import replace
@@ -113,19 +113,23 @@ def test_a_message_after_an_error_is_worked_on_and_an_answer_ends_the_error() ->
 
 
 @pytest.mark.parametrize("reason", ["issue_completed", "issue_canceled", "unassigned"])
-def test_a_session_is_completed_when_its_issue_is_closed_or_the_agent_unassigned(reason: str) -> None:
+def test_a_session_is_completed_when_its_issue_is_closed_or_the_agent_unassigned(
+    reason: Literal["issue_completed", "issue_canceled", "unassigned"],
+) -> None:
     story = resting()
-    story.hear(Withdrawn(reason=reason))  # type: ignore[arg-type]
+    story.hear(Withdrawn(reason=reason))
     assert status(story.session) == "completed"
 
 
 @pytest.mark.parametrize("wanted", [one for one in get_args(Status) if one != "creating"])
 @pytest.mark.parametrize("known", get_args(Status))
-def test_a_status_set_by_hand_changes_only_what_may_change(known: Status, wanted: Status) -> None:
+def test_a_status_set_by_hand_changes_only_what_may_change(
+    known: Status, wanted: Literal["active", "completed", "error", "timeout"]
+) -> None:
     story = IN_STATUS[known]()
     assert status(story.session) == known
     before = story.session
-    story.hear(StatusRequested(status=wanted))  # type: ignore[arg-type]
+    story.hear(StatusRequested(status=wanted))
     if may_change(known, wanted):
         assert status(story.session) == wanted
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from dragoman.core import wording
@@ -221,13 +223,15 @@ def test_no_heartbeat_while_a_question_is_open_and_one_again_afterwards() -> Non
         (Aborted(), Failure, wording.ending.ENDED_ELSEWHERE, "failed"),
     ],
 )
-def test_each_outcome_has_its_final(outcome: Outcome, kind: type, words: str, after: str) -> None:
+def test_each_outcome_has_its_final(
+    outcome: Outcome, kind: type, words: str, after: Literal["answered", "failed"]
+) -> None:
     story = Story().works()
     followed = story.settles(outcome)
     (final,) = story.finals
     assert type(final) is kind
     assert words in final.body
-    assert story.phase == Resting(after=after)  # type: ignore[arg-type]
+    assert story.phase == Resting(after=after)
     assert isinstance(followed[-1], DisposeInstance)
     assert followed[-1].directory == DIRECTORY
 

@@ -21,7 +21,6 @@ from dragoman.linear.files import kind_of
 from dragoman.linear.wire import UploadFile
 
 DEADLINE_S = 40.0  # for the bytes of one file
-TRIES = 2
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _ZIP, _EBML, _BOX = b"PK\x03\x04", b"\x1a\x45\xdf\xa3", b"ftyp"
 _TEXTS = {".md": "text/markdown", ".csv": "text/csv", ".json": "application/json"}
@@ -69,16 +68,16 @@ async def upload(
     store   where Linear keeps its files, see `files.store_of`
     Raises  NotUploaded, and what `ask` raises
     """
-    for _ in range(TRIES - 1):
+
+    async def once() -> str:
         place = await ask()
-        try:
-            await _put(place, http, store, mime, content)
-        except NotUploaded:
-            continue
+        await _put(place, http, store, mime, content)
         return place.asset_url
-    place = await ask()
-    await _put(place, http, store, mime, content)
-    return place.asset_url
+
+    try:
+        return await once()
+    except NotUploaded:
+        return await once()
 
 
 async def _put(place: UploadFile, http: aiohttp.ClientSession, store: str, mime: str, content: bytes) -> None:

@@ -164,10 +164,9 @@ async def test_the_rebuild_equals_the_live_copy_byte_for_byte(
     for number in range(12):
         await mention(service, f"s{number}", f"line {number} – ü “quoted”")
         await speak(service.ledger, f"s{number % 3}", "an answer", answer=True)
-    await asyncio.gather(*(workers.stop(5.0) for workers in service._workers))  # nothing changes any more
     await until_equal(service.ledger, valkey)
     await until(lambda: service.projection_state() == "current")
-    await service.wind_down()
+    await service.stop()
     live = await valkey.everything()
     assert len(live) == 2 + 2 * 12
     await valkey.reader.flushall()

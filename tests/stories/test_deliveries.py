@@ -53,14 +53,14 @@ async def test_prompted_before_created_loses_nothing(make_stage: MakeStage) -> N
     async with make_stage() as stage:
         stage.linear.hooks.mischief = Mischief(hold=True)
         session = stage.mention("fix the request itself")
-        stage.people.follow_up(session, "and this too")
+        stage.people.follow_up(session, "fix this too")  # a request by itself, however much later the other one comes
         stage.linear.hooks.mischief = Mischief()
         stage.linear.hooks.release(lambda held: held[::-1])
         assert (await stage.final(session))[0] == "response"
         await stage.quiet()
         told = "\n".join(stage.prompts(session))
         assert "the request itself" in told
-        assert "and this too" in told
+        assert "fix this too" in told
         assert not stage.agent.runs_twice()
 
 

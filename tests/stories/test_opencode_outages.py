@@ -32,6 +32,7 @@ async def test_opencode_away_for_too_long_is_one_honest_final_and_the_next_messa
         assert kind == "error"
         assert "has not answered" in text
         await stage.agent.come_up()
+        await stage.until_opencode_is_up()
         stage.people.follow_up(session, "again")
         assert await stage.final(session, 2) == ("response", "Here I am.")
 

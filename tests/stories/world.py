@@ -166,6 +166,14 @@ class Stage:
 
         await self.until_known(done, f"the doing of {effect}")
 
+    async def until_opencode_is_up(self) -> None:
+        """Wait until the service has found OpenCode."""
+
+        async def up() -> bool:
+            return self._here.opencode_state() == "up"
+
+        await self.until_known(up, "OpenCode to be found")
+
     async def until_heard(self, session: str, kind: str, count: int = 1) -> None:
         """Wait until the machine has heard that many events of a kind in a session."""
 

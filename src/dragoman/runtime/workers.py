@@ -108,7 +108,8 @@ class Workers:
         self._lease_s = lease_s
         self._woken = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._took_at = 0.0
         engine.ledger.on_commit(self._woken_by)
 
@@ -116,11 +117,12 @@ class Workers:
         """Work until stopped."""
         renewing = asyncio.create_task(self._renew())
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 await self._step_aside()
                 self._woken.clear()
                 try:
-                    nap = await self._take()
+                    async with self._looking:
+                        nap = 0.0 if self._stopping.is_set() else await self._take()
                 except LedgerError as error:
                     _log.warning("claim.failed", pool=self.pool, error=str(error))
                     nap = LEDGER_DOWN_NAP_S
@@ -131,8 +133,11 @@ class Workers:
 
     async def stop(self, within_s: float) -> None:
         """Claim nothing more; let what is under way end within the time, then let go of it: it falls due again."""
-        self._stopping = True
+        self._stopping.set()
         self._woken.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s), self._looking:
+                pass  # a look that was under way has told its sessions what it had to tell them
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=within_s)
         for task in list(self._under_way):
@@ -165,7 +170,7 @@ class Workers:
 
         taken, now = await self._engine.ledger.turn(take)
         self._engine.announce(taken.told)
-        if self._stopping:
+        if self._stopping.is_set():
             return 0.0  # told to stop meanwhile: these fall due again
         for one in taken.claimed:
             before = next((task for task, known in self._under_way.items() if known.n == one.n), None)

@@ -284,11 +284,6 @@ def lane_of(effect: Effect) -> Lane | None:
             return None
 
 
-def host_bound(effect: Effect) -> bool:
-    """Whether only the session's host can perform it: it touches OpenCode or a workspace."""
-    return lane_of(effect) not in {"linear", "issue"} and not isinstance(effect, Remind)
-
-
 def when_parked(effect: Effect) -> RunEvent | Undelivered | None:
     """What the machine must hear when an effect can never be done: else a turn would wait for ever."""
     match effect:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from dragoman import logs
 from dragoman.core.activities import is_final, is_fleeting
-from dragoman.core.effects import Effect, Post, Remind, ShipLater, host_bound, lane_of
+from dragoman.core.effects import Effect, Post, Remind, ShipLater, lane_of
 from dragoman.core.session import Session
 from dragoman.errors import LedgerError
 from dragoman.ids import HostId, SessionId
@@ -91,7 +91,7 @@ def _row(tx: Tx, session: Session, effect: Effect) -> Sequence[Value]:
     return (
         session.id,
         lane,
-        session.host if host_bound(effect) else ANY_HOST,
+        host_key(pool, session.host),
         pool,
         type(effect).__name__,
         now,

@@ -166,7 +166,7 @@ async def test_a_turn_is_stopped(service: Service, call: Call) -> None:
     await opened(service)
     answer = await call(f"sessions/{ONE}/stop", b"")
     assert (answer.status, answer.json["live"]) == (202, True)
-    assert [line["kind"] for line in (await call(f"sessions/{ONE}")).json["journal"]][1] == "StopRequested"
+    assert "StopRequested" in [line["kind"] for line in (await call(f"sessions/{ONE}")).json["journal"]]
     assert await trail(service) == [("http", "stop", "allowed", ONE)]
 
 

@@ -20,7 +20,8 @@ from dragoman import logs
 # Random examples find new failures; that is welcome at a desk, and no ground to refuse a change that did not cause them.
 settings.register_profile("desk", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True)
-settings.load_profile("gate" if os.environ.get("CI") else "desk")
+REQUIRE_ALL = os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1"
+settings.load_profile("gate" if os.environ.get("CI") or REQUIRE_ALL else "desk")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -103,7 +104,7 @@ def found_or_skipped(find: Callable[[], Path]) -> Path:
         return find()
     except Missing as missing:
         reason = str(missing)
-    if os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1":
+    if REQUIRE_ALL:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -114,8 +115,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# Files that take long begin first, so that no worker is left alone with one at the end.
+SLOW = ("live", "stories", "sim", "runtime", "web")
+
+
+def _late(file: Path) -> int:
+    folder = file.relative_to(CHECKOUT / "tests").parts[0]
+    return SLOW.index(folder) if folder in SLOW else len(SLOW)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    deep = config.getoption("--deep") or os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1"
+    deep = config.getoption("--deep") or REQUIRE_ALL
+    items.sort(key=lambda item: _late(item.path))
     for item in items:
         if not deep and item.get_closest_marker("deep") is not None:
             item.add_marker(pytest.mark.skip(reason="takes long: ./dev test --deep"))

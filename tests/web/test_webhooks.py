@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.marks import deep
 from tests.web.conftest import Doorway, OpenDoorway
 from tests.web.sockets import OLD_SECRET, ORGANIZATION, ask, connected, recording, request, sign
 
@@ -271,10 +272,11 @@ async def test_a_ledger_that_hangs_is_answered_with_503_before_linear_gives_up(o
 
 
 # ── hostile ──────────────────────────────────────────────────────────────
-async def test_five_thousand_mangled_bodies_never_break_it(open_doorway: OpenDoorway) -> None:
+@pytest.mark.parametrize("many", [500, deep(5_000)])
+async def test_mangled_bodies_never_break_it(open_doorway: OpenDoorway, many: int) -> None:
     door = await open_doorway(ledger_url="memory://")
     dice = random.Random(20_261_122)
-    bodies = [mangled(dice) for _ in range(5_000)]
+    bodies = [mangled(dice) for _ in range(many)]
     statuses: list[int] = []
 
     async def send(share: list[bytes]) -> None:
@@ -282,9 +284,9 @@ async def test_five_thousand_mangled_bodies_never_break_it(open_doorway: OpenDoo
             statuses.extend([(await line.ask(request(body))).status for body in share])
 
     await asyncio.gather(*(send(bodies[n::8]) for n in range(8)))
-    assert len(statuses) == 5_000
+    assert len(statuses) == many
     assert set(statuses) <= {200, 400}
-    assert statuses.count(200) > 500  # it is not all unreadable
+    assert statuses.count(200) > many / 10  # it is not all unreadable
     assert door.webhook.counts["accepted"] > 0
 
 

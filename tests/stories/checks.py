@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,8 +72,13 @@ def unfinished(tx: Tx) -> list[str]:
 def files_with(folder: Path, secret: str) -> list[Path]:
     """Plain files in a folder and below that hold a text; one that is taken away meanwhile holds nothing."""
     found = []
-    for file in folder.rglob("*"):
+    for file in files_below(folder):
         with contextlib.suppress(FileNotFoundError):
             if file.is_file() and not file.is_symlink() and secret.encode() in file.read_bytes():
                 found.append(file)
     return found
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Everything but folders in a folder and below; `rglob` minds when a folder is taken away meanwhile."""
+    return [Path(place, name) for place, _, names in os.walk(folder) for name in names]

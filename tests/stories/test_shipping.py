@@ -16,7 +16,7 @@ FIX = "def add(a, b):\n    return a + b\n"
 def git(folder: Path, *args: str) -> str:
     """What git says, as the agent would be told."""
     return subprocess.run(
-        ["git", *args], cwd=folder, check=True, capture_output=True, text=True, timeout=20
+        ["git", *args], cwd=folder, check=True, capture_output=True, text=True, timeout=60
     ).stdout.strip()
 
 

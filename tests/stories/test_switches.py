@@ -10,6 +10,7 @@ ECHO = Use(tool="bash", args={"command": "echo hello"})
 
 async def test_without_streaming_people_read_one_thought_and_the_final(make_stage: MakeStage) -> None:
     async with make_stage(settings={"ENABLE_SESSION_STREAMING": "false"}) as stage:
+        await stage.until_opencode_is_up()
         stage.agent.plays("", (Say(text="First I look."), ECHO), Say(text="Fixed."))
         session = stage.mention("please fix it")
         assert await stage.final(session) == ("response", "Fixed.")

@@ -71,6 +71,8 @@ async def test_what_is_said_to_a_session_is_not_told_twice_nor_to_another_one(ma
         await stage.until_shown(second, "action", "wait tool")
         stage.people.follow_up(second, "the readme first")
         stage.people.comment(issue, "It is urgent.")
+        for session, words in ((first, "and the tests"), (second, "the readme first")):
+            await stage.until_written(session, words)
         for session in (first, second):
             await stage.until_written(session, "It is urgent.")
         stage.agent.release("tool")

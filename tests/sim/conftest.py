@@ -22,6 +22,8 @@ from dragoman.sim.store import Store
 from dragoman.sim.tokens import Tokens
 from dragoman.sim.world import World
 
+DEADLINE_S = 60.0  # of a machine that is busy with something else
+
 
 class HeldClock:
     """A clock that moves only when told; sleepers wake when their time has come."""
@@ -49,7 +51,7 @@ class HeldClock:
 
     async def until_asleep(self, *seconds: float) -> None:
         """Wait until there are sleepers that wait just these seconds from now."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while sorted(round(due - self.at, 6) for due, _ in self._sleepers) != sorted(seconds):
                 self._gone_to_sleep.clear()
                 await self._gone_to_sleep.wait()
@@ -139,6 +141,6 @@ async def sim() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def http(sim: Simulator) -> AsyncIterator[aiohttp.ClientSession]:
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     async with aiohttp.ClientSession(sim.url, timeout=timeout) as client:
         yield client

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from dragoman.sim.hooks import Hooks, Mischief
-from tests.sim.conftest import Receiver, Stage
+from tests.sim.conftest import DEADLINE_S, Receiver, Stage
 
 SECRET = "whsec"
 
@@ -27,7 +27,7 @@ async def until(stage: Stage, true: Callable[[], bool]) -> None:
     """Wait for a condition; looked at again after each change of the world."""
     changed = asyncio.Event()
     end = stage.world.watch(lambda _: changed.set())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while not true():
             changed.clear()
             await changed.wait()

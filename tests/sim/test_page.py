@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -18,9 +19,11 @@ import dragoman.sim.page
 from dragoman.sim import Simulator
 from dragoman.sim.records import AgentSession
 from tests.marks import deep
+from tests.sim.conftest import DEADLINE_S
 
 STATIC = Path(dragoman.sim.page.__file__).parent / "static"
 OPTIONS: dict[str, Any] = {"options": [{"value": "zero", "label": "Return 0.0"}, {"value": "raise", "label": "Raise"}]}
+expect.set_options(timeout=DEADLINE_S * 1000)
 NASTY = "<img src=x onerror=alert(1)> <script>alert(2)</script>"
 
 
@@ -50,7 +53,7 @@ async def browser(chromium: Path) -> AsyncIterator[Browser]:
 @pytest.fixture
 async def visit(sim: Simulator, browser: Browser) -> AsyncIterator[Visit]:
     context = await browser.new_context()
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(DEADLINE_S * 1000)
     page = await context.new_page()
     visiting = Visit(sim, page)
     page.on("console", lambda message: visiting.complaints.append(message.text))
@@ -281,13 +284,11 @@ async def test_the_stream_tells_changes_and_ends_its_watch_with_the_reader(
     assert b"It is broken" in await reply.content.readuntil(b"\n\n")
     assert len(sim.world._watchers) == watching + 1
     reply.close()
-    for number in range(50):  # the server notices a closed connection when it writes
-        sim.people.create_issue(f"Number {number}")
-        async with http.get("/control/wait", params={"version": sim.world.version, "timeout_s": 0.1}):
-            pass
-        if len(sim.world._watchers) == watching:
-            break
-    assert len(sim.world._watchers) == watching
+    async with asyncio.timeout(DEADLINE_S):
+        while len(sim.world._watchers) != watching:  # the server notices a closed connection when it writes
+            sim.people.create_issue("Another one")
+            async with http.get("/control/wait", params={"version": sim.world.version, "timeout_s": 0.1}):
+                pass
 
 
 def test_vendored_files_are_what_they_are_said_to_be() -> None:

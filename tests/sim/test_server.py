@@ -10,7 +10,7 @@ import pytest
 
 from dragoman.sim import Fault, Simulator
 from dragoman.sim.records import AgentSession
-from tests.sim.conftest import Receiver
+from tests.sim.conftest import DEADLINE_S, Receiver
 
 CREATE = "mutation($input: AgentActivityCreateInput!){agentActivityCreate(input:$input){success}}"
 
@@ -124,7 +124,7 @@ async def test_another_process_can_do_all_that_people_do(
     assert (await post(http, sim, sim.world.session(session["id"])))[0] == 503
     assert await control(http, "faults", clear=True) == {"server_error": 1}
     await control(http, "hooks", release="as they came")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         version = 0
         while True:
             async with http.get("/control/wait", params={"version": version, "timeout_s": 5}) as reply:
@@ -172,7 +172,7 @@ async def test_pages_of_other_sites_cannot_knock(sim: Simulator, http: aiohttp.C
 
 
 async def test_the_simulator_ends_although_clients_still_wait() -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         async with Simulator() as sim, aiohttp.ClientSession(sim.url) as client:
             sim.faults.order(Fault(kind="hang"))
             hanging = asyncio.create_task(post(client, sim, mentioned(sim)))

@@ -30,6 +30,7 @@ T = TypeVar("T")
 PROGRAM = Path(sys.executable).with_name("dragoman")
 FINALS = ("response", "error")
 START_S = 60.0
+BECOMES_S = 60.0  # on a machine that is busy with something else
 LOOK_EVERY_S = 0.03
 _KEPT = ("PATH", "LANG", "DRAGOMAN_SANDBOX")
 
@@ -115,7 +116,7 @@ class LiveService:
                 stderr=subprocess.STDOUT,
             )
 
-    async def terminate(self, within_s: float = 10.0) -> float:
+    async def terminate(self, within_s: float = BECOMES_S) -> float:
         """SIGTERM, and wait for its end; how long that took. Raises AssertionError when it takes longer."""
         assert self.process is not None
         began = time.monotonic()
@@ -130,7 +131,7 @@ class LiveService:
         assert self.process is not None
         self.server()
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(BECOMES_S)
 
     def server(self) -> adopt.ServerState | None:
         """The OpenCode that is written down now."""
@@ -159,7 +160,7 @@ class LiveService:
         self.server()
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(BECOMES_S)
         self.server()
         for state in self._servers:
             await adopt.end_family(state, 3.0)
@@ -167,11 +168,11 @@ class LiveService:
     # ── looking at it ────────────────────────────────────────────────────
     async def get(self, path: str) -> Any:
         """What a page says, decoded. Raises aiohttp.ClientError."""
-        timeout = aiohttp.ClientTimeout(total=5)
+        timeout = aiohttp.ClientTimeout(total=BECOMES_S)
         async with aiohttp.ClientSession(timeout=timeout) as client, client.get(self.url + path) as answer:
             return await answer.json()
 
-    async def becomes(self, true: Callable[[], Any], deadline_s: float = 30.0) -> Any:
+    async def becomes(self, true: Callable[[], Any], deadline_s: float = BECOMES_S) -> Any:
         """Wait until `true()`, or the awaitable it gives, says something true, and return that."""
         until = time.monotonic() + deadline_s
         while True:
@@ -259,7 +260,7 @@ class LiveService:
         raise AssertionError(f"no workspace on {branch}")
 
 
-async def becomes(true: Callable[[], T], deadline_s: float = 30.0) -> T:
+async def becomes(true: Callable[[], T], deadline_s: float = BECOMES_S) -> T:
     """Wait until `true()` says something true, and return that."""
     until = time.monotonic() + deadline_s
     while not (found := true()):
@@ -289,7 +290,7 @@ def provider(linear: Simulator, key: str = "none-needed") -> dict[str, object]:
 def git(folder: Path, *args: str) -> str:
     """What git says."""
     safe = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-C", str(folder), *args]
-    return subprocess.run(safe, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    return subprocess.run(safe, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
 def command_line(pid: int) -> list[str]:

@@ -74,7 +74,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(3)
     except subprocess.TimeoutExpired:  # seen now and then under load: it ends its requests first
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
 
 def attached(port: int) -> dict[str, str]:
@@ -125,7 +125,7 @@ async def test_a_server_that_does_not_see_our_disk_is_refused_with_the_reason(
             service.run()
             process = service.process
             assert process is not None
-            assert await asyncio.to_thread(process.wait, 30) == 78
+            assert await asyncio.to_thread(process.wait, 60) == 78
         said = service.log.read_text("utf-8")
         assert "does not see" in said
         assert str(service.data) in said

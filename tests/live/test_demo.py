@@ -38,7 +38,7 @@ async def demo(home: Path, binary: Path, *arguments: str) -> AsyncIterator[async
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 30.0)
+        await asyncio.wait_for(process.wait(), 60.0)
 
 
 async def page_of(process: asyncio.subprocess.Process) -> str:

@@ -106,7 +106,7 @@ class Growing:
         """Wait until its size was asked for again; the decision about the look before has been taken then."""
         for _ in range(times):
             self.looked.clear()
-            await asyncio.wait_for(self.looked.wait(), 10)
+            await asyncio.wait_for(self.looked.wait(), 60)
 
 
 async def test_a_server_that_has_grown_large_is_started_anew_once_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ async def test_a_server_that_has_grown_large_is_started_anew_once_nothing_runs(m
     tended = TendedServer(cast(ManagedServer, server), lambda: busy)
     tending = asyncio.create_task(tended.run())
     try:
-        before = await asyncio.wait_for(tended.client(), 10)
+        before = await asyncio.wait_for(tended.client(), 60)
         server.bytes = agent_host.RECYCLE_BYTES + 1
         await server.looks()
         assert server.starts == 1

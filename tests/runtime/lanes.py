@@ -111,7 +111,11 @@ async def journal(ledger: SqliteLedger) -> list[str]:
     return [str(kind) for (kind,) in rows]
 
 
-async def take_over(ledger: SqliteLedger, clock: HeldClock) -> list[Claimed]:
-    """As another process does when a claim has ended."""
-    clock.now += 31.0
-    return await ledger.turn(lambda tx: effects.claim(tx, "linear", host=HOST, limit=1, lease_s=30.0))
+async def take_over(ledger: SqliteLedger) -> list[Claimed]:
+    """As another process does when a claim has ended: in one transaction, so that no look of ours comes between."""
+
+    def other(tx: Tx) -> list[Claimed]:
+        tx.execute("UPDATE effects SET due_at = ? WHERE claim IS NOT NULL", (tx.now,))
+        return effects.claim(tx, "linear", host=HOST, limit=1, lease_s=30.0)
+
+    return await ledger.turn(other)

@@ -14,7 +14,7 @@ from dragoman.errors import OpenCodeDown, OpenCodeError, Refusal
 from dragoman.opencode.server import Endpoint
 from dragoman.runtime import agent_host
 from dragoman.runtime.agent_host import AttachedServer, TendedServer
-from tests.runtime.waiting import until
+from tests.runtime.waiting import DEADLINE_S, until
 from tests.stories.scripted_agent import ScriptedAgent
 
 
@@ -28,6 +28,7 @@ async def agent() -> AsyncIterator[ScriptedAgent]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_RETRY_S", "LONGEST_RETRY_S", "LOOK_S", "RECYCLE_LOOK_S"):
         monkeypatch.setattr(agent_host, name, 0.02)
+    monkeypatch.setattr(agent_host, "FIRST_START_S", DEADLINE_S)
 
 
 # ── a server that somebody else runs ─────────────────────────────────────
@@ -176,9 +177,10 @@ async def test_a_start_that_takes_very_long_is_an_outage_meanwhile(monkeypatch: 
 
 
 async def test_a_start_that_fails_is_an_outage_until_one_works() -> None:
-    async with Tended(PretendServer(failures=3)) as tended:
+    async with Tended(PretendServer(failures=10**6)) as tended:
         with pytest.raises(OpenCodeDown, match="no such model"):
             await tended.host.client()
+        tended.server.failures = 0
         await until(lambda: tended.host.state == "up")
         assert (await tended.host.client()).url == "http://127.0.0.1:1"
 

@@ -5,27 +5,32 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
 from dragoman.core.events.runs import RunAborted, RunStarted, RunWaiting
 from dragoman.core.events.timers import StopDue
-from dragoman.ids import SessionId, run_id
+from dragoman.ids import AgentThread, SessionId, run_id
+from dragoman.opencode import stopping
+from dragoman.opencode.client import OpenCode
 from dragoman.runtime.desk import MADE_ANEW
-from dragoman.runtime.performers import fence
+from dragoman.runtime.performers import agent, fence
 from dragoman.runtime.workers import GivenUp, Postponed
 from dragoman.sim.script import Say, Use
 from tests.repositories.upstream import Upstream
 from tests.runtime.room import Room
-from tests.runtime.waiting import until
+from tests.runtime.waiting import DEADLINE_S, until
 
 ONE, TWO = SessionId("session-one"), SessionId("session-two")
 WAIT = Use(tool="bash", args={"command": "wait gate"})
 
 
 @pytest.fixture
-async def room(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Room]:
+async def room(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
+    for module in (agent, fence):
+        monkeypatch.setattr(module, "ABORT_S", DEADLINE_S)
     async with Room(tmp_path, upstream.directory) as made:
         made.agent.plays("", WAIT, Say(text="Done."))
         yield made
@@ -122,7 +127,12 @@ async def test_a_left_run_that_does_not_end_at_once_is_aborted_outside_the_lane(
 async def test_a_left_run_is_ended_in_the_lane_before_the_next_one_begins(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fence, "ABORT_S", 0.2)
+    within_s = chain((1.0,), repeat(DEADLINE_S))
+
+    async def stop_run(client: OpenCode, thread: AgentThread, directory: str, _: float) -> tuple[bool, str]:
+        return await stopping.stop_run(client, thread, directory, next(within_s))
+
+    monkeypatch.setattr(fence, "stop_run", stop_run)
     run = await room.open(ONE)
     room.agent.lose_reply("prompt")
     with pytest.raises(Postponed):

@@ -20,7 +20,7 @@ from dragoman.runtime.follower import Follower
 from dragoman.sim.script import Ask, Say, Think, Use
 from tests.repositories.upstream import Upstream
 from tests.runtime.room import Room
-from tests.runtime.waiting import until
+from tests.runtime.waiting import DEADLINE_S, until
 from tests.stories.agent_script import Delegated, Guarded
 
 ONE = SessionId("session-one")
@@ -215,7 +215,8 @@ async def test_a_bug_that_stays_ends_the_run_in_words(room: Watched, monkeypatch
     assert await why_it_ends(room) == wording.trouble.broke_on_our_side(run_id(ONE, 1))
 
 
-async def test_a_short_absence_is_not_told(room: Watched) -> None:
+async def test_a_short_absence_is_not_told(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_module, "SAID_DOWN_AFTER_S", DEADLINE_S)
     room.agent.plays("", WAIT, Say(text="Done."))
     await room.started(ONE)
     await room.heard(ONE, "ToolStarted")
@@ -300,10 +301,10 @@ async def test_a_run_without_any_sign_of_life_is_told_as_stalled(
 
 async def test_waiting_for_people_is_no_stall(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
-    monkeypatch.setattr(follower_module, "STALL_S", 0.4)
     room.agent.plays("", Ask(question="Which?", options=(("A", "a"),)), Say(text="Done."))
     await room.started(ONE)
     await room.heard(ONE, "QuestionAsked")
+    monkeypatch.setattr(follower_module, "STALL_S", 0.4)
     asked_at = room.agent.requests.count("questions")
     await until(lambda: room.agent.requests.count("questions") > asked_at + 20)  # 20 looks take longer than STALL_S
     assert "RunStalled" not in await room.journal(ONE)

@@ -49,6 +49,7 @@ async def test_a_lane_keeps_its_order_over_a_failure_and_others_go_on(
     await queue(ledger, a_post("one"), a_post("two"))
     await queue(ledger, a_post("elsewhere", session=OTHER), session=a_session(OTHER))
     await until_outcome(ledger, "done", 3)
+    await until_attempt(ledger, 1)
     assert performed.said == ["one", "elsewhere"]
     await move(ledger, clock, 1.0)
     await until_outcome(ledger, "done", 2)

@@ -36,7 +36,7 @@ from tests.runtime.lanes import (
     until_attempt,
     until_outcome,
 )
-from tests.runtime.waiting import until
+from tests.runtime.waiting import DEADLINE_S, until
 
 
 # ── bugs ─────────────────────────────────────────────────────────────────
@@ -167,9 +167,7 @@ async def test_after_the_machine_slept_nothing_is_performed_twice_at_once(
     assert (most, ended) == (1, 1)
 
 
-async def test_who_lost_the_claim_tells_nothing(
-    engine: Engine, ledger: SqliteLedger, clock: HeldClock, start: StartWorkers
-) -> None:
+async def test_who_lost_the_claim_tells_nothing(engine: Engine, ledger: SqliteLedger, start: StartWorkers) -> None:
     await known(ledger)
     go_on, first = asyncio.Event(), asyncio.Event()
 
@@ -178,14 +176,13 @@ async def test_who_lost_the_claim_tells_nothing(
         await go_on.wait()
         return a_tick()
 
-    start(slow)
+    workers = start(slow)
     await queue(ledger, a_post("one"))
     await first.wait()
-    [taken] = await take_over(ledger, clock)
+    [taken] = await take_over(ledger)
     assert await engine.finish(taken, None)
     go_on.set()
-    await move(ledger, clock, 0.0)
-    await ledger.turn(lambda _: None)
+    await workers.stop(DEADLINE_S)  # what is under way ends first
     assert (await row(ledger)).outcome == "done"
     assert await journal(ledger) == []
 
@@ -200,7 +197,7 @@ async def test_stopping_waits_for_what_is_under_way(ledger: SqliteLedger, start:
     workers = start(perform)
     await queue(ledger, a_post("one"), a_post("two"))
     await begun_.wait()
-    stopping = asyncio.create_task(workers.stop(10.0))
+    stopping = asyncio.create_task(workers.stop(DEADLINE_S))
     go_on.set()
     await stopping
     assert (await row(ledger, 1)).outcome == "done"
@@ -249,7 +246,7 @@ async def test_what_does_not_let_go_is_left_behind(ledger: SqliteLedger, start: 
 async def test_what_is_claimed_while_stopping_is_not_begun(ledger: SqliteLedger, start: StartWorkers) -> None:
     performed, released = Performed(), threading.Event()
     await queue(ledger, a_post("one"))
-    blocked = asyncio.ensure_future(ledger.turn(lambda _: released.wait(15.0)))
+    blocked = asyncio.ensure_future(ledger.turn(lambda _: released.wait(DEADLINE_S)))
     workers = start(performed)
     await asyncio.sleep(0)  # its claim waits behind the blocked turn now
     await workers.stop(1.0)

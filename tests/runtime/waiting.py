@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0  # longer than any machine is busy with something else
 LOOK_S = 0.005
 
 

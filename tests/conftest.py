@@ -56,7 +56,7 @@ def find_bubblewrap() -> Path:
         "/dev",
         "true",
     ]
-    if subprocess.run(sandboxed, capture_output=True, timeout=20, check=False).returncode != 0:
+    if subprocess.run(sandboxed, capture_output=True, timeout=60, check=False).returncode != 0:
         raise Missing(
             "bubblewrap cannot make namespaces here: allow unprivileged user namespaces (see sysctl kernel.*userns*)"
         )

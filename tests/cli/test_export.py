@@ -26,7 +26,7 @@ from tests.cli.conftest import CANARY, Run
 
 SESSION = SessionId("5e551011-0000-4000-8000-000000000001")
 NEW = Session(id=SESSION, organization=ORGANIZATION, host=HOST)
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -20,10 +19,11 @@ from dragoman.linear.client import open_linear
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.service import Service
 from dragoman.runtime.tenant import Tenant
+from dragoman.web import body, health, metrics
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 from dragoman.web.webhooks import LinearWebhook
-from tests.web.sockets import OLD_SECRET, ORGANIZATION, SECRET
+from tests.web.sockets import DEADLINE_S, NOBODY, OLD_SECRET, ORGANIZATION, SECRET
 
 
 @dataclass
@@ -46,18 +46,29 @@ CANARY = "canary-5ecr3t&<x>"  # as it would look different on a page
 OpenDoorway = Callable[..., Awaitable[Doorway]]
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine may be busy with something else: what is not about time has more of it."""
+    for module, name in ((body, "DISCARD_S"), (health, "LEDGER_S"), (metrics, "LEDGER_S")):
+        monkeypatch.setattr(module, name, DEADLINE_S)
+
+
 @pytest.fixture
 async def open_doorway(tmp_path: Path) -> AsyncIterator[OpenDoorway]:
     async with AsyncExitStack() as stack:
 
         async def open_(
-            *, body_s: float = 10.0, decide_s: float = 4.0, header_s: float = 5.0, ledger_url: str = ""
+            *,
+            body_s: float = DEADLINE_S,
+            decide_s: float = DEADLINE_S,
+            header_s: float = DEADLINE_S,
+            ledger_url: str = "",
         ) -> Doorway:
             file = tmp_path / "ledger.db"
             ledger = await SqliteLedger.open(ledger_url or f"sqlite:///{file}")
             stack.push_async_callback(ledger.close)
             engine = Engine(ledger, host=HostId("host"), rules=Rules(), crowd=20)
-            linear = open_linear("http://127.0.0.1:9", access_token="token", client_id="", client_secret="")
+            linear = open_linear(NOBODY, access_token="token", client_id="", client_secret="")
             stack.push_async_callback(linear.close)
             tenant = Tenant(linear, ledger)
             tenant.organization = OrganizationId(ORGANIZATION)
@@ -77,24 +88,16 @@ async def door(open_doorway: OpenDoorway) -> Doorway:
 
 # ── a whole service ──────────────────────────────────────────────────────
 @pytest.fixture
-def nobody() -> str:
-    """An address where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
-@pytest.fixture
-async def service(tmp_path: Path, nobody: str) -> AsyncIterator[Service]:
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
     (tmp_path / "dragoman.toml").write_text(
         f'[[repositories]]\nname = "acme/shop"\nurl = "https://me:{quote(CANARY)}-r@host/x.git"\n'
     )
     environment = {
         "DRAGOMAN_DATA_DIR": str(tmp_path / "data"),
-        "LINEAR_API_URL": nobody,
+        "LINEAR_API_URL": NOBODY,
         "LINEAR_ACCESS_TOKEN": f"{CANARY}-token",
         "LINEAR_WEBHOOK_SECRET": f"{CANARY}-hook",
-        "OPENCODE_SESSION_API_URL": nobody.replace("//", f"//opencode:{quote(CANARY)}-pass@"),
+        "OPENCODE_SESSION_API_URL": NOBODY.replace("//", f"//opencode:{quote(CANARY)}-pass@"),
     }
     running = Service(config.load(environment, folder=tmp_path))
     await running.start()

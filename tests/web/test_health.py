@@ -18,7 +18,7 @@ from dragoman.web import health
 from tests.builders import a_prompt, an_issue
 from tests.runtime.waiting import until
 from tests.web.conftest import CANARY
-from tests.web.sockets import Answer, ask, get, recording, request
+from tests.web.sockets import DEADLINE_S, Answer, ask, get, recording, request
 
 
 async def hear(service: Service, number: int, *, failed: bool = False) -> None:
@@ -103,7 +103,7 @@ async def test_readiness_is_503_while_the_disk_hangs(
 ) -> None:
     monkeypatch.setattr(health, "LEDGER_S", 0.3)
     released = threading.Event()
-    hanging = service.ledger.turn(lambda _: released.wait(20.0))
+    hanging = service.ledger.turn(lambda _: released.wait(DEADLINE_S))
     first = asyncio.ensure_future(hanging)
     try:
         answer: Answer = await get(url, "/readyz")

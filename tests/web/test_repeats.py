@@ -8,6 +8,7 @@ import json
 
 from dragoman import logs
 from dragoman.web.repeats import Repeats
+from tests.web.sockets import DEADLINE_S
 
 
 def lines(out: io.StringIO) -> list[tuple[str, int]]:
@@ -21,7 +22,7 @@ async def test_the_first_is_told_at_once_and_the_others_together() -> None:
     for reason in ("a", "a", "b", "a"):
         repeats.note(reason)
     assert lines(out) == [("a", 1), ("b", 1)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         while len(lines(out)) < 3:  # noqa: ASYNC110 - a log wakes nobody
             await asyncio.sleep(0.01)
     assert lines(out) == [("a", 1), ("b", 1), ("a", 2)]
@@ -32,7 +33,7 @@ async def test_once_it_was_quiet_the_next_is_told_at_once_again() -> None:
     logs.configure(level="info", stream=out, json=True)
     repeats = Repeats(logs.get("test"), "thing.refused", every_s=0.01)
     repeats.note("a")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         while repeats.waiting:  # noqa: ASYNC110 - a timer wakes nobody
             await asyncio.sleep(0.01)
     repeats.note("a")

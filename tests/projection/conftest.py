@@ -22,7 +22,7 @@ from dragoman.runtime.engine import Engine
 from dragoman.runtime.projector import Projector
 from tests.builders import ORGANIZATION, a_prompt, a_session, a_step_to, a_tick, an_issue
 from tests.projection.valkey import Valkey
-from tests.runtime.waiting import until
+from tests.runtime.waiting import DEADLINE_S, until
 
 StartProjector = Callable[..., Projector]
 
@@ -53,7 +53,7 @@ async def start(ledger: SqliteLedger, engine: Engine, valkey: Valkey) -> AsyncIt
     async with AsyncExitStack() as stack:
 
         def start_(
-            *, retention_days: float = 0, url: str = "", of: SqliteLedger = ledger, answer_s: float = 5.0
+            *, retention_days: float = 0, url: str = "", of: SqliteLedger = ledger, answer_s: float = DEADLINE_S
         ) -> Projector:
             projector = Projector(
                 of,

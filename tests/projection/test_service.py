@@ -20,17 +20,18 @@ from dragoman.errors import Refusal
 from dragoman.ids import OrganizationId, SessionId
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.projection.store import RedisStore
+from dragoman.runtime import service as service_module
 from dragoman.runtime.service import Service
+from dragoman.web import health
 from dragoman.web.app import Door
 from dragoman.web.asgi import HttpServer
 from tests.builders import a_prompt, an_issue
 from tests.projection.conftest import in_redis, speak, until_equal
 from tests.projection.valkey import Valkey
 from tests.runtime.test_service import environment_in
-from tests.runtime.waiting import until
+from tests.runtime.waiting import DEADLINE_S, until
 from tests.web.sockets import get
 
-DEADLINE_S = 60.0
 PASSWORD = "canary-redis-password"
 
 MakeService = Callable[[str], Service]
@@ -38,8 +39,10 @@ DRAGOMAN = [sys.executable, "-c", "from dragoman.cli import main; main()"]
 
 
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Callable[[str], Any]]:
-    """Starts a service with a copy in Redis, and its doors; its address."""
+async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], Any]]:
+    """Starts a service with a copy in Redis, and its doors; its address. It has more time than anybody grants it."""
+    monkeypatch.setattr(health, "LEDGER_S", DEADLINE_S)
+    monkeypatch.setattr(service_module, "PARTS_S", DEADLINE_S)  # what is not copied yet is copied at the end
     running: list[tuple[Service, HttpServer]] = []
 
     async def serve_(redis_url: str) -> tuple[Service, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stories.world import Stage
+from dragoman.runtime.performers import agent, fence
+from tests.stories.world import DEADLINE_S, Stage
 
 MakeStage = Callable[..., Stage]
 
@@ -25,6 +26,16 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         subprocess.run(["git", *arguments], cwd=folder, check=True, timeout=20)
     return folder
+
+
+UNHURRIED = {"stop_s": DEADLINE_S}
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop is seen to have worked before it is confirmed, however slow the machine is; with the rules UNHURRIED."""
+    for module in (agent, fence):
+        monkeypatch.setattr(module, "ABORT_S", DEADLINE_S)
 
 
 @pytest.fixture

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from dragoman.core import wording
+from dragoman.runtime.performers import people
 from tests.stories.conftest import MakeStage
 from tests.stories.test_shipping import at_work, commits, writes
+from tests.stories.world import DEADLINE_S
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the issue nothing is known of what blocks it, and work begins.
+    monkeypatch.setattr(people, "ISSUE_S", DEADLINE_S)
 
 
 @pytest.mark.parametrize("told", [True, False])

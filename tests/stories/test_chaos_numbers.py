@@ -25,6 +25,7 @@ def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_after_crashes_at_random_moments_the_metrics_are_the_sums_of_the_ledger(
     make_stage: MakeStage, seed: int
@@ -47,7 +48,7 @@ async def test_after_crashes_at_random_moments_the_metrics_are_the_sums_of_the_l
             await stage.kill()
             await stage.start()
             _send_again(stage)
-        await stage.until(lambda: _look(stage, answered, lambda: _all_rest(stage)), "rest", deadline_s=60.0)
+        await stage.until(lambda: _look(stage, answered, lambda: _all_rest(stage)), "rest")
         await stage.until_delivered()
         numbers = await _settled(stage)
         _compare(stage, numbers)

@@ -14,6 +14,7 @@ from dragoman.sim.script import Ask, Say, Think, Use
 from tests.marks import deep
 from tests.stories.agent_script import Guarded
 from tests.stories.comment_stage import CommentStage
+from tests.stories.conftest import UNHURRIED
 from tests.stories.world import Stage
 
 COLOUR = Ask(question="Which colour?", options=(("Red", "warm"), ("Blue", "cold")))
@@ -151,8 +152,9 @@ async def test_the_offer_after_a_simple_answer_is_taken_by_number(make_stage: Ma
 
 
 @pytest.mark.parametrize("words", ["stop", "Stop.", "@OpenCode stop", "stop @opencode", "/stop"])
+@pytest.mark.usefixtures("unhurried")
 async def test_stop_stops(make_stage: MakeStage, words: str) -> None:
-    async with make_stage() as stage:
+    async with make_stage(session=UNHURRIED) as stage:
         stage.agent.plays("please", LONG, Say(text="never said"))
         session = stage.call()
         await stage.until(lambda: stage.agent.player.runs, "the run")
@@ -177,10 +179,9 @@ async def test_progress_is_one_comment_that_is_edited_now_and_then(make_stage: M
         assert "Ran `echo step 14`" in progress.body
         assert "earlier steps" in progress.body
         assert "- [x] Fix it" in progress.body
-        assert 0 < progress.edits < 8
         assert progress.edited_at is not None
         took_s = progress.edited_at - progress.created_at
-        assert progress.edits <= took_s / 3 + 3
+        assert 0 < progress.edits <= took_s / 3 + 3
 
 
 async def test_what_the_agent_does_is_seen_while_it_does_it(make_stage: MakeStage) -> None:
@@ -213,6 +214,7 @@ async def test_a_progress_that_somebody_removed_does_not_keep_the_answer_back(ma
 async def test_own_comments_are_known_by_their_ids_even_where_it_is_not_known_who_we_are(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         assert stage.service is not None
+        await stage.until_linear_is_known()
         stage.service.tenant.app_user = None
         stage.agent.plays("please", COLOUR, Say(text="Write @opencode to begin anew."))
         session = stage.call()
@@ -227,6 +229,7 @@ async def test_own_comments_are_known_by_their_ids_even_where_it_is_not_known_wh
 
 async def test_comments_of_the_user_whose_key_we_use_are_ignored(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
+        await stage.until_linear_is_known()
         comment = stage.people.comment(stage.issue(), "@OpenCode please fix it", by=stage.world.agent)
         await stage.quiet()
         assert len(stage.world.thread(comment.id)) == 1
@@ -270,8 +273,9 @@ async def test_both_kinds_of_webhooks_are_one_conversation(make_stage: MakeStage
         assert len(stage.written(session)) == 5
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_agent_sessions_alone_are_answered_in_their_threads_too(make_stage: MakeStage) -> None:
-    async with make_stage(resources=("AgentSessionEvent",), agent_sessions=True) as stage:
+    async with make_stage(resources=("AgentSessionEvent",), agent_sessions=True, session=UNHURRIED) as stage:
         stage.agent.plays("please", LONG, Say(text="never said"))
         session = stage.call()
         await stage.until_heard(session, "ToolStarted")

@@ -138,7 +138,8 @@ async def test_a_crash_while_a_run_is_being_stopped_still_stops_it_once(make_sta
         await stage.start()
         kind, text = await stage.final(session)
         assert (kind, text.startswith("Stopped")) == ("response", True)
-        assert not any(thread.busy for thread in stage.agent.threads.values())
+        # Where that took long it was confirmed unseen, and OpenCode may be at it still.
+        await stage.until(lambda: not any(thread.busy for thread in stage.agent.threads.values()), "the end of the run")
 
 
 async def test_a_crash_of_both_resumes_the_run_and_answers_once(make_stage: MakeStage) -> None:

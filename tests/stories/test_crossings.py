@@ -7,7 +7,7 @@ import pytest
 from dragoman.sim.faults import Fault
 from dragoman.sim.script import Ask, Pause, Say, Use
 from tests.marks import deep
-from tests.stories.conftest import MakeStage
+from tests.stories.conftest import UNHURRIED, MakeStage
 
 WAIT = Use(tool="bash", args={"command": "wait tool"})
 
@@ -153,8 +153,9 @@ async def test_a_queued_message_survives_a_crash(make_stage: MakeStage) -> None:
         assert await stage.final(session, 2) == ("response", "Two.")
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_stop_while_linear_is_away_stops_at_once_and_is_confirmed_when_it_is_back(make_stage: MakeStage) -> None:
-    async with make_stage() as stage:
+    async with make_stage(session=UNHURRIED) as stage:
         stage.agent.plays("please", WAIT, Say(text="never said"))
         session = stage.mention()
         await stage.until_shown(session, "action", "wait tool")

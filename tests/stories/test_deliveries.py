@@ -20,7 +20,7 @@ WAIT = Use(tool="bash", args={"command": "wait tool"})
 
 def git(directory: str, *arguments: str) -> str:
     """What git says in a directory."""
-    told = subprocess.run(["git", *arguments], cwd=directory, check=True, capture_output=True, timeout=20, text=True)
+    told = subprocess.run(["git", *arguments], cwd=directory, check=True, capture_output=True, timeout=60, text=True)
     return told.stdout
 
 
@@ -106,6 +106,7 @@ async def test_a_session_without_an_issue_is_served(make_stage: MakeStage) -> No
 
 async def test_what_we_wrote_ourselves_begins_nothing(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
+        await stage.until_linear_is_known()
         session = stage.mention()
         await stage.final(session)
         stage.people.follow_up(session, "talking to myself", by=stage.world.agent)

@@ -17,7 +17,7 @@ from dragoman.ledger import audit
 from dragoman.sim.script import Say, Use
 from tests.projection.valkey import Valkey
 from tests.stories.conftest import MakeStage
-from tests.stories.world import DEADLINE_S, SERVE, Stage
+from tests.stories.world import SERVE, Stage
 
 WORD = "xylophone"  # stands in everything that people and the agent say here
 WRITES = Use(tool="bash", args={"command": f"wait {WORD}"})
@@ -60,10 +60,10 @@ def found_in(stage: Stage) -> list[str]:
     """
     data = stage.folder / "data"
     by_content = subprocess.run(
-        ["grep", "-rlai", WORD, str(data)], capture_output=True, text=True, check=False, timeout=20
+        ["grep", "-rlai", WORD, str(data)], capture_output=True, text=True, check=False, timeout=60
     )
     by_name = subprocess.run(
-        ["find", str(data), "-iname", f"*{WORD}*"], capture_output=True, text=True, check=False, timeout=20
+        ["find", str(data), "-iname", f"*{WORD}*"], capture_output=True, text=True, check=False, timeout=60
     )
     return by_content.stdout.splitlines() + by_name.stdout.splitlines()
 
@@ -143,7 +143,7 @@ async def test_forgetting_goes_on_after_a_crash(make_stage: MakeStage) -> None:
         await stage.kill()
         held.release()
         await stage.start()
-        code, said = await asyncio.wait_for(asking, DEADLINE_S * 3)
+        code, said = await asking
         assert (code, said.startswith(f"Forgot {issue}: 1 session(s)")) == (0, True), said
         assert found_in(stage) == []
 

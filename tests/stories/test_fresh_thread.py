@@ -6,7 +6,7 @@ import pytest
 
 from dragoman.core.prompts import SUMMARISE
 from dragoman.sim.script import Fail, Pause, Say
-from tests.stories.conftest import MakeStage
+from tests.stories.conftest import UNHURRIED, MakeStage
 
 SHORT = {"SESSION_MAX_MESSAGES": "2"}
 ASKED = SUMMARISE[:40]
@@ -65,8 +65,9 @@ async def test_a_restart_during_the_summary_asks_for_it_once(make_stage: MakeSta
         assert "All is well." in stage.prompts(session)[0]
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_stop_during_the_summary_ends_it_and_the_next_message_tries_again(make_stage: MakeStage) -> None:
-    async with make_stage(settings=SHORT) as stage:
+    async with make_stage(settings=SHORT, session=UNHURRIED) as stage:
         stage.agent.plays(ASKED, (Pause(until="thought"), Say(text="All is well.")))
         stage.agent.plays("and now", Say(text="Red."))
         session = stage.mention("please fix it")

@@ -11,10 +11,17 @@ from msgspec.structs import replace
 
 from dragoman.ids import SessionId
 from dragoman.repositories.naming import checkpoint_ref, rescue_ref
+from dragoman.runtime.performers import people
 from dragoman.sim.script import Say, Use
 from tests.stories.conftest import MakeStage
 from tests.stories.test_shipping import FIX, at_work, commits, git, writes
-from tests.stories.world import Stage
+from tests.stories.world import DEADLINE_S, Stage
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Who does not know the issue in time works on a branch of another name.
+    monkeypatch.setattr(people, "ISSUE_S", DEADLINE_S)
 
 
 def copy_of(stage: Stage) -> Path:

@@ -92,9 +92,15 @@ class Hooks:
         self._world = world
         self._clock = clock
         self._held: list[Delivery] = []
+        self._begun = 0  # deliveries whose first request is not over; also those that are sent again
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: aiohttp.ClientSession | None = None
         self._places = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is being sent, sent again, or waits for a retry."""
+        return not self._begun and all(one.state not in ("sending", "waiting") for one in self.deliveries)
 
     async def start(self) -> None:
         """Begin to send what the world emits."""
@@ -147,6 +153,8 @@ class Hooks:
         """
         released = list(order(self._held) if order else self._held)
         self._held.clear()
+        for delivery in released:
+            delivery.state = "sending"
         self._track(self._one_by_one(released))
         return released
 
@@ -169,6 +177,7 @@ class Hooks:
         return [d for d in self.deliveries if d.body.get("agentSession", {}).get("id") == session_id]
 
     def _begin(self, delivery: Delivery, delay_s: float) -> None:
+        self._begun += 1
         self._track(self._deliver(delivery, delay_s))
 
     def _track(self, work: Any) -> None:
@@ -188,9 +197,12 @@ class Hooks:
                 self._track(self._retry(delivery))
 
     async def _deliver(self, delivery: Delivery, delay_s: float) -> None:
-        if delay_s:
-            await self._clock.sleep(delay_s)
-        await self._attempt(delivery)
+        try:
+            if delay_s:
+                await self._clock.sleep(delay_s)
+            await self._attempt(delivery)
+        finally:
+            self._begun -= 1
         await self._retry(delivery)
 
     async def _retry(self, delivery: Delivery) -> None:

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from dragoman import logs
+from dragoman import logs, ports
 
 # Random examples find new failures; that is welcome at a desk, and no ground to refuse a change that did not cause them.
 settings.register_profile("desk", deadline=None)
@@ -24,6 +24,11 @@ REQUIRE_ALL = os.environ.get("DRAGOMAN_TESTS_REQUIRE_ALL") == "1"
 settings.load_profile("gate" if os.environ.get("CI") or REQUIRE_ALL else "desk")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+# Each worker draws its ports from a range of its own: one that was found free is not taken by another's test meanwhile.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+ports._COUNT //= WORKERS
+ports._FIRST += ports._COUNT * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 class Missing(Exception):

@@ -9,13 +9,15 @@ import socket
 # may be gone again, to a connection of anybody, before a server has it.
 _FIRST, _COUNT = 20_000, 12_000
 _TRIES = 50
+_given: set[int] = set()  # by this process; whoever asks twice wants two, though nobody listens on the first one yet
 
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody listens on, and that no outgoing connection takes by chance."""
     for _ in range(_TRIES):
         port = _FIRST + secrets.randbelow(_COUNT)
-        if _is_free(host, port):
+        if port not in _given and _is_free(host, port):
+            _given.add(port)
             return port
     with _socket(host) as probe:
         probe.bind((host, 0))

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.core.diagram import PAGE, arrows, drawing, in_page
+
+pytestmark = pytest.mark.timeout(600)  # the walk is seconds of work, and a busy machine has many such tests at a time
 
 
 def test_the_diagram_in_the_design_is_the_machines() -> None:

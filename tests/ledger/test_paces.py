@@ -37,10 +37,10 @@ async def test_no_limit_keeps_nothing(ledger: SqliteLedger) -> None:
     assert await ledger.read(lambda tx: tx.execute("SELECT count(*) FROM paces").fetchone()[0]) == 0
 
 
-async def test_it_survives_a_restart(tmp_path: Path) -> None:
+async def test_it_survives_a_restart(tmp_path: Path, clock: HeldClock) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     for expected in (None, None, TooFast(reason="person_pace", silent=False)):
-        opened = await SqliteLedger.open(url)
+        opened = await SqliteLedger.open(url, clock=clock)
         try:
             assert await opened.turn(paces.take, "acme", "ann", TWO) == expected
         finally:

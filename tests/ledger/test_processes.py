@@ -14,7 +14,7 @@ from tests.builders import HOST, a_post, a_session, a_step_to, a_tick
 from tests.ledger.conftest import OpenLedger, columns
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 @asynccontextmanager

@@ -80,7 +80,7 @@ async def test_turns_that_wait_share_a_commit_and_keep_their_order(ledger: Sqlit
     ledger.on_commit(woken.append)
 
     def hold(_tx: Tx) -> None:
-        assert gate.wait(10)
+        assert gate.wait(60)
 
     def note(tx: Tx, number: int) -> None:
         seen.append(number)
@@ -100,10 +100,10 @@ async def test_a_turn_whose_caller_has_gone_is_not_run(ledger: SqliteLedger) -> 
 
     def hold(_: Tx) -> None:
         begun.set()
-        gate.wait(10)
+        gate.wait(60)
 
     first = asyncio.ensure_future(ledger.turn(hold))
-    await asyncio.to_thread(begun.wait, 10)  # the writer has its group: none of the following is in it
+    await asyncio.to_thread(begun.wait, 60)  # the writer has its group: none of the following is in it
     abandoned = [asyncio.ensure_future(put(ledger, f"abandoned-{number}")) for number in range(300)]
     await asyncio.sleep(0)
     for one in abandoned:
@@ -196,8 +196,8 @@ async def test_reads_do_not_wait_for_a_turn_under_way(tmp_path: Path, open_ledge
     ledger = await open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     await put(ledger, "before")
     gate = threading.Event()
-    holding = asyncio.ensure_future(ledger.turn(lambda _tx: gate.wait(10)))
-    assert await asyncio.wait_for(ledger.read(count_values), 5) == 1
+    holding = asyncio.ensure_future(ledger.turn(lambda _tx: gate.wait(100)))
+    assert await asyncio.wait_for(ledger.read(count_values), 60) == 1
     assert not holding.done()
     gate.set()
     assert await holding

@@ -23,7 +23,7 @@ from dragoman.sim.server import Simulator
 
 @pytest.fixture
 async def linear(sim: Simulator) -> AsyncIterator[Linear]:
-    async with open_linear(sim.url, access_token=sim.access_token, deadline_s=5.0) as client:
+    async with open_linear(sim.url, access_token=sim.access_token, deadline_s=60.0) as client:
         yield client
 
 

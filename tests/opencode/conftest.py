@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ class Live:
         await self.client.prompt(thread, view.directory, message, part_id(message), text, "play/m", "build")
         return message
 
-    async def settle(self, view: RunView, deadline_s: float = 40.0) -> Verdict:
+    async def settle(self, view: RunView, deadline_s: float = 60.0) -> Verdict:
         """Read snapshots until the run is over."""
         verdict: Verdict | None = None
         until = time.monotonic() + deadline_s
@@ -65,6 +66,14 @@ class Live:
     async def look(self, view: RunView) -> None:
         """One snapshot."""
         view.apply_snapshot(await self.client.snapshot(view.thread, view.directory, view.resync_from()))
+
+
+async def becomes(true: Callable[[], bool], deadline_s: float = 60.0) -> None:
+    """Wait for what nobody tells."""
+    until = time.monotonic() + deadline_s
+    while not true():
+        assert time.monotonic() < until, "it did not become so in time"
+        await asyncio.sleep(0.05)
 
 
 def managed(folder: Path, binary: Path, model: ScriptedModel, **more: object) -> ManagedServer:

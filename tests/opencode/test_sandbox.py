@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.needs_opencode,
     pytest.mark.needs_bubblewrap,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
 ]
 ENV_CANARY, LEDGER_CANARY, REPOSITORY_CANARY, HOME_CANARY, KEY_CANARY = (
     f"canary-{name}-7c1e9f" for name in ("env", "ledger", "repository", "home", "keyfile")
@@ -160,7 +160,7 @@ async def test_one_session_does_not_get_into_another_s_workspace(held: Live) -> 
     theirs.mkdir()
     (theirs / "a.txt").write_text("written by the other session")
     # As ours are, a repository from the beginning: otherwise OpenCode takes the repository around it for its own ground.
-    await asyncio.to_thread(subprocess.run, ["git", "init", "-q", held.workspace("mine")], check=True, timeout=20)
+    await asyncio.to_thread(subprocess.run, ["git", "init", "-q", held.workspace("mine")], check=True, timeout=60)
     told = await seen(
         held,
         "mine",

@@ -15,7 +15,7 @@ async def test_a_git_that_outlives_us_keeps_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     linger = "!sleep 600 >/dev/null 2>&1 & echo $!"
     async with file_lock(path, Deadline(5)) as lock:
-        child = int(await git("-c", f"alias.linger={linger}", "linger", cwd=tmp_path, deadline_s=20, keep_open=(lock,)))
+        child = int(await git("-c", f"alias.linger={linger}", "linger", cwd=tmp_path, deadline_s=60, keep_open=(lock,)))
     try:
         with pytest.raises(GitError, match="in use") as caught:
             async with file_lock(path, Deadline(0.2)):
@@ -23,5 +23,5 @@ async def test_a_git_that_outlives_us_keeps_the_lock(tmp_path: Path) -> None:
         assert caught.value.retryable
     finally:
         os.kill(child, signal.SIGKILL)
-    async with file_lock(path, Deadline(10)):
+    async with file_lock(path, Deadline(60)):
         assert path.exists()

@@ -124,6 +124,7 @@ def test_hostile_suggestions_become_valid_branches_that_nobody_has(names: list[s
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(600)
 def test_50_000_hostile_names_stay_inside_and_git_takes_the_branch_of_each(tmp_path: Path) -> None:
     tried: set[str] = set()
     branches: set[str] = set()

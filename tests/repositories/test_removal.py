@@ -54,7 +54,7 @@ async def test_nothing_is_collected_while_somebody_saves(desk: Desk) -> None:
         collecting = asyncio.create_task(collect(desk.trusted))
         done, _ = await asyncio.wait({collecting}, timeout=0.3)
         assert not done
-    await asyncio.wait_for(collecting, 30)
+    await asyncio.wait_for(collecting, 60)
 
 
 async def saved(desk: Desk) -> dict[str, str]:
@@ -132,13 +132,13 @@ async def test_whoever_wants_the_copy_does_not_wait_for_its_tidying(
 
     monkeypatch.setattr(removal, "git", endless)
     tidying = asyncio.create_task(tidy(desk.trusted, all_of_it=True))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     assert (await desk.trusted.refresh(30)).note is None
-    assert await asyncio.wait_for(tidying, 10) is False
+    assert await asyncio.wait_for(tidying, 60) is False
     assert refs_of(desk) == before
     begun.clear()
     tidying = asyncio.create_task(tidy(desk.trusted, all_of_it=True))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     tidying.cancel()  # the service stops
     with pytest.raises(asyncio.CancelledError):
         await tidying
@@ -150,6 +150,9 @@ async def test_tidying_ends_at_its_deadline_and_harms_nothing(desk: Desk) -> Non
         await tidy(desk.trusted, all_of_it=True, deadline_s=0.001)
     assert refs_of(desk) == before
     assert run_git(desk.trusted.path, "fsck", "--full", "--connectivity-only", "--no-dangling") == ""
+    for lock in (desk.trusted.path.with_suffix(".lock"), desk.trusted.objects_lock):
+        async with file_lock(lock, Deadline(60)):
+            pass  # a git that was ended holds it until it has gone
     assert await tidy(desk.trusted, all_of_it=True)
 
 

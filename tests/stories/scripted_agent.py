@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,6 +124,12 @@ class ScriptedAgent:
 
     async def come_up(self) -> None:
         """Listen, at the same port as before."""
+        if not self.port:
+            place = socket.socket()  # bound as long as the agent is there: nobody takes the port while it is down
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind((HOST, 0))
+            weakref.finalize(self, place.close)
+            self.port = place.getsockname()[1]
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for method, path in ROUTES:
             app.router.add_route(method, path, self._answer)
@@ -129,7 +137,6 @@ class ScriptedAgent:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
 
     async def restart(self) -> None:
         """Die and come up."""

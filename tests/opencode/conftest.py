@@ -52,7 +52,7 @@ class Live:
         await self.client.prompt(thread, view.directory, message, part_id(message), text, "play/m", "build")
         return message
 
-    async def settle(self, view: RunView, deadline_s: float = 60.0) -> Verdict:
+    async def settle(self, view: RunView, deadline_s: float = 150.0) -> Verdict:
         """Read snapshots until the run is over."""
         verdict: Verdict | None = None
         until = time.monotonic() + deadline_s

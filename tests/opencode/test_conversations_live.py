@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.deep,
     pytest.mark.needs_opencode,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 
 

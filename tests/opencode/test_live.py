@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.deep,
     pytest.mark.needs_opencode,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]
 ASK_BASH = ({"permission": "bash", "pattern": "*", "action": "ask"},)
 

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.needs_opencode,
     pytest.mark.needs_bubblewrap,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]
 ENV_CANARY, LEDGER_CANARY, REPOSITORY_CANARY, HOME_CANARY, KEY_CANARY = (
     f"canary-{name}-7c1e9f" for name in ("env", "ledger", "repository", "home", "keyfile")
@@ -75,7 +75,7 @@ async def seen(live: Live, play: str, *calls: Call) -> str:
     directory = live.workspace(play)
     live.model.plays[play] = [*([call] for call in calls), "fin"]
     view = await live.begin(directory, f"plays:{play}")
-    await live.settle(view, 60.0)
+    await live.settle(view)
     results = [m["content"] for m in live.model.requests[-1]["messages"] if m["role"] == "tool"]
     assert len(results) == len(calls)
     return "\n".join(result if isinstance(result, str) else json.dumps(result) for result in results)

@@ -17,7 +17,7 @@ from dragoman.opencode.server import Endpoint
 from tests.opencode.conftest import Live, becomes, managed
 from tests.opencode.scripted import ScriptedModel, Wait
 
-pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.deep, pytest.mark.needs_opencode, pytest.mark.timeout(400)]
 
 
 def mode(path: Path) -> int:

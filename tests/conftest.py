@@ -121,7 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # Files that take long begin first, so that no worker is left alone with one at the end.
-SLOW = ("live", "stories", "sim", "runtime", "web")
+SLOW = ("live", "stories", "repositories", "core", "runtime", "sim", "web", "projection")
 
 
 def _late(file: Path) -> int:

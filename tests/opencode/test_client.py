@@ -196,6 +196,7 @@ async def test_a_busy_server_that_stores_a_prompt_late_is_waited_for(
         await client.prompt(THREAD, "/d", MessageId("msg_1"), PartId("prt_1"), "hi", "a/b/c", "builder")
 
 
+@pytest.mark.deep
 async def test_a_prompt_that_was_taken_but_not_stored_is_refused_for_good(
     client: OpenCode, pretender: Pretender
 ) -> None:

@@ -140,6 +140,7 @@ async def test_an_opencode_that_is_away_is_told_after_a_while_and_the_cut_once_i
     assert len(room.thread(ONE).users()) == 2  # a tool had begun: the agent is told
 
 
+@pytest.mark.deep
 async def test_a_cut_is_told_once_however_long_the_resume_waits(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lane may be held by a message of a person; a run that nobody has set going again was not cut again."""
     monkeypatch.setattr(follower_module, "RESYNC_S", 0.05)
@@ -177,6 +178,7 @@ async def test_opencode_being_back_ends_the_wait_though_nothing_new_happens(
     assert len(phase.asks) == 1
 
 
+@pytest.mark.deep
 async def test_a_question_that_died_with_opencode_is_not_said_to_be_settled(room: Watched) -> None:
     room.agent.plays("", Ask(question="Which?", options=(("A", "a"),)), Say(text="Done."))
     await room.started(ONE)

@@ -43,6 +43,7 @@ async def test_a_changed_file_is_taken_up_without_a_signal(watching: LiveSetting
     assert watching.current.rules.while_busy == "queue"
 
 
+@pytest.mark.deep
 async def test_a_file_that_is_replaced_by_another_is_taken_up(watching: LiveSettings, tmp_path: Path) -> None:
     (tmp_path / "new").write_text(TOML.replace("a/b", "c/d"))
     (tmp_path / "new").rename(tmp_path / "dragoman.toml")

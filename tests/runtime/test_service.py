@@ -34,6 +34,7 @@ from dragoman.runtime import service as service_module
 from dragoman.runtime.service import Service
 from dragoman.web.asgi import HttpServer
 from tests.builders import ORGANIZATION, a_prompt, an_issue
+from tests.marks import deep
 from tests.runtime.waiting import DEADLINE_S, until
 from tests.stories.scripted_agent import ScriptedAgent
 from tests.web.sockets import NOBODY
@@ -270,7 +271,7 @@ async def begin_delivery(port: int) -> asyncio.StreamWriter:
     return writer
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, deep(signal.SIGINT)])
 async def test_a_signal_ends_the_command_in_order(tmp_path: Path, number: signal.Signals) -> None:
     process = await serve(tmp_path)
     await until_listening(process)
@@ -358,6 +359,7 @@ async def test_a_taken_port_ends_the_command_with_a_word(tmp_path: Path) -> None
     assert b"cannot listen on 127.0.0.1:" in told
 
 
+@pytest.mark.deep
 async def test_a_second_command_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     first = await serve(tmp_path)
     await until_listening(first)

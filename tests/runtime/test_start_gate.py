@@ -123,6 +123,7 @@ async def test_before_anybody_knows_how_opencode_is_nothing_is_taken_and_nothing
     assert await said(ledger, "a") == []
 
 
+@pytest.mark.deep
 async def test_however_many_wait_a_look_tells_a_few_and_touches_no_row_twice(
     ledger: SqliteLedger, engine: Engine, gate: StartGate, host: PretendHost
 ) -> None:

@@ -87,7 +87,9 @@ async def test_what_is_not_said_to_the_agent_is_not_answered(make_stage: MakeSta
         assert stage.agent.threads == {}
 
 
-@pytest.mark.parametrize("words", ["@Open Code Agent", "@opencodeagent", "@OPENCODEAGENT,", "@open-code-agent:"])
+@pytest.mark.parametrize(
+    "words", ["@Open Code Agent", deep("@opencodeagent"), deep("@OPENCODEAGENT,"), "@open-code-agent:"]
+)
 async def test_the_name_is_known_however_it_is_written(make_stage: MakeStage, words: str) -> None:
     async with make_stage(settings={"LINEAR_AGENT_NAME": "Open Code Agent"}) as stage:
         stage.agent.plays("please", Say(text="Fixed."))
@@ -96,7 +98,7 @@ async def test_the_name_is_known_however_it_is_written(make_stage: MakeStage, wo
 
 
 @pytest.mark.parametrize(
-    "words,chosen", [("2", "Blue"), ("#2.", "Blue"), ("blue", "Blue"), ("a dark red", "a dark red")]
+    "words,chosen", [("2", "Blue"), deep("#2.", "Blue"), deep("blue", "Blue"), ("a dark red", "a dark red")]
 )
 async def test_a_question_is_answered_by_number_label_or_words(make_stage: MakeStage, words: str, chosen: str) -> None:
     async with make_stage() as stage:
@@ -108,7 +110,7 @@ async def test_a_question_is_answered_by_number_label_or_words(make_stage: MakeS
         assert f'"Which colour?"="{chosen}"' in (await stage.final(session))[1]
 
 
-@pytest.mark.parametrize("words", ["1", "@OpenCode 1", "Allow once", "yes"])
+@pytest.mark.parametrize("words", ["1", deep("@OpenCode 1"), deep("Allow once"), "yes"])
 async def test_a_permission_is_given_by_number_or_words(make_stage: MakeStage, words: str) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", PUSH, Say(text="Pushed."))

@@ -89,7 +89,6 @@ LABELS: dict[str, Reach] = {
 }
 ALWAYS = (
     "prompt, after it was stored",
-    "a tool runs",
     "final, after it was written",
 )
 

@@ -40,6 +40,7 @@ async def test_two_messages_at_once_to_a_resting_session_are_both_given_to_the_a
         assert [sum(text in prompt for prompt in told) for text in ("second", "third")] == [1, 1]
 
 
+@pytest.mark.deep
 async def test_a_message_written_while_opencode_is_dead_in_the_middle_of_a_run_gets_through(
     make_stage: MakeStage,
 ) -> None:

@@ -92,6 +92,7 @@ async def test_a_forgotten_issue_is_gone_from_every_store_while_the_service_runs
         assert await stage.final(session, 2) == ("response", "Here I am.")
 
 
+@pytest.mark.deep
 async def test_an_issue_is_forgotten_without_a_service_too(make_stage: MakeStage) -> None:
     async with talked(make_stage) as (stage, issue, _):
         await stage.quiet()

@@ -34,6 +34,7 @@ async def test_the_fresh_thread_starts_from_the_agents_summary_and_people_are_to
         assert "Summary of the conversation so far: The parser was fixed; colour is red." in lines
 
 
+@pytest.mark.deep
 async def test_an_agent_that_gives_no_summary_does_not_keep_people_from_their_answer(make_stage: MakeStage) -> None:
     async with make_stage(settings=SHORT) as stage:
         stage.agent.plays(ASKED, Fail(status=400, message="no"))
@@ -66,6 +67,7 @@ async def test_a_restart_during_the_summary_asks_for_it_once(make_stage: MakeSta
 
 
 @pytest.mark.usefixtures("unhurried")
+@pytest.mark.deep
 async def test_stop_during_the_summary_ends_it_and_the_next_message_tries_again(make_stage: MakeStage) -> None:
     async with make_stage(settings=SHORT, session=UNHURRIED) as stage:
         stage.agent.plays(ASKED, (Pause(until="thought"), Say(text="All is well.")))

@@ -6,6 +6,7 @@ import pytest
 
 from dragoman.sim.faults import Fault
 from dragoman.sim.script import Say, Use
+from tests.marks import deep
 from tests.stories.conftest import MakeStage
 
 WRITE = "agentActivityCreate"
@@ -57,7 +58,7 @@ async def test_a_plan_that_linear_refuses_for_now_is_shown_later(make_stage: Mak
         assert stage.plan(session) == [("Read", "completed")]
 
 
-@pytest.mark.parametrize("kind", ["server_error", "hang", "forbidden"])
+@pytest.mark.parametrize("kind", ["server_error", deep("hang"), "forbidden"])
 async def test_an_issue_that_cannot_be_read_does_not_keep_the_work_from_beginning(
     make_stage: MakeStage, kind: str
 ) -> None:

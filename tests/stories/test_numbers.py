@@ -118,6 +118,7 @@ def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "LEDGER_S", DEADLINE_S)
 
 
+@pytest.mark.deep
 async def test_the_numbers_of_a_run_are_those_of_ledger_and_linear_after_a_restart_too(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         await played(stage)

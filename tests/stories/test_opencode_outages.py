@@ -88,6 +88,7 @@ async def test_a_run_that_was_cut_during_a_tool_goes_on_and_the_agent_is_told(ma
     "ask",
     [Ask(question="Which?", options=(("One", ""), ("Two", ""))), Guarded(tool="bash", args={"command": "git push"})],
 )
+@pytest.mark.deep
 async def test_a_run_that_was_cut_while_it_asked_goes_on_and_people_are_told(
     make_stage: MakeStage, ask: Ask | Guarded
 ) -> None:

@@ -43,6 +43,7 @@ async def goes_on(stage: Stage, session: str, request: str) -> None:
     await stage.until_shown(session, "action", f"wait {request}")
 
 
+@pytest.mark.deep
 async def test_files_are_shown_once_under_answers_that_changed_no_code(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         session = await at_work(stage, "Look.")
@@ -98,6 +99,7 @@ async def test_files_stand_between_the_words_and_the_receipt_and_in_no_commit(ma
         assert git(trusted, "ls-tree", "-r", "--name-only", saved, FOLDER) == f"{FOLDER}/shot.png"
 
 
+@pytest.mark.deep
 async def test_a_storage_that_is_away_costs_the_files_and_not_the_answer(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         session = await at_work(stage, "Look.")

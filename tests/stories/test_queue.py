@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from dragoman.sim.script import Say, Use
@@ -60,6 +61,7 @@ async def test_what_is_urgent_overtakes_what_waits_and_not_what_works(make_stage
             await stage.final(session)
 
 
+@pytest.mark.deep
 async def test_the_queue_is_the_same_after_a_restart_and_nobody_is_told_twice(make_stage: MakeStage) -> None:
     async with make_stage(settings=ONE_PLACE) as stage:
         names = ("alpha", "beta", "gamma")
@@ -76,6 +78,7 @@ async def test_the_queue_is_the_same_after_a_restart_and_nobody_is_told_twice(ma
             assert await stage.final(session) == ("response", f"{name} is done.")
 
 
+@pytest.mark.deep
 async def test_the_place_is_told_again_when_it_has_changed_and_time_has_passed(make_stage: MakeStage) -> None:
     async with make_stage(settings=ONE_PLACE) as stage:
         assert stage.service is not None

@@ -141,6 +141,7 @@ async def test_words_in_the_conversation_are_heeded_and_answered_there(make_stag
         assert len(stage.finals(pull.session)) == 2
 
 
+@pytest.mark.deep
 async def test_a_red_commit_status_is_a_red_check_with_its_address(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)
@@ -161,6 +162,7 @@ async def test_a_red_commit_status_is_a_red_check_with_its_address(make_stage: M
         assert len(stage.finals(pull.session)) == 2
 
 
+@pytest.mark.deep
 async def test_a_token_that_may_not_see_check_runs_sees_the_jobs_of_actions(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)
@@ -286,6 +288,7 @@ async def test_closed_without_a_merge_leaves_it_to_people(make_stage: MakeStage)
         assert (await stage.details(pull.session)).summary.status == "active"
 
 
+@pytest.mark.deep
 async def test_what_is_badly_signed_or_of_no_interest_changes_nothing(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from dragoman.sim.script import Say, Use
 from tests.stories.conftest import MakeStage
 from tests.stories.world import Stage
@@ -98,6 +100,7 @@ async def test_uncommitted_work_gets_one_nudge_whose_answer_replaces_nothing(mak
         assert len(stage.forge.repositories["acme/shop"].pulls) == 1
 
 
+@pytest.mark.deep
 async def test_what_is_left_after_the_nudge_is_committed_with_the_agents_summary(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         stage.agent.plays("not committed yet", Say(text="I would rather not."))
@@ -145,6 +148,7 @@ async def test_a_second_turn_updates_the_same_pull_request_and_tells_its_own_com
         assert stage.links(session).count(pull["html_url"]) == 1
 
 
+@pytest.mark.deep
 async def test_history_that_the_agent_rewrites_is_pushed_over_its_own(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         session = await at_work(stage)

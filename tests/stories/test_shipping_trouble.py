@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.sim.script import Say, Use
+from tests.marks import deep
 from tests.repositories.test_github import a_key
 from tests.stories.checks import files_with
 from tests.stories.conftest import MakeStage
@@ -30,6 +31,7 @@ async def finished(stage: Stage) -> tuple[str, str]:
     return session, body
 
 
+@pytest.mark.deep
 async def test_a_protected_branch_is_told_and_works_once_it_is_not(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         issue = stage.world.issue(stage.issue())
@@ -98,7 +100,7 @@ async def test_a_branch_that_somebody_else_has_pushed_to_is_not_overwritten(make
 @pytest.mark.parametrize(
     "label, told",
     [
-        ("refs", "The remote cannot be reached at the moment."),
+        deep("refs", "The remote cannot be reached at the moment."),
         ("pulls.find", "GitHub cannot be reached at the moment."),
     ],
 )
@@ -124,7 +126,9 @@ async def test_a_forge_that_is_down_does_not_hold_up_the_answer_and_gets_the_wor
 @pytest.mark.parametrize(
     "said, headers, wait_s",
     [
-        ("API rate limit exceeded for user ID 1.", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "RESET"}, 1.0),
+        deep(
+            "API rate limit exceeded for user ID 1.", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "RESET"}, 1.0
+        ),
         ("You have exceeded a secondary rate limit.", {"retry-after": "3"}, 3.0),
     ],
 )
@@ -151,6 +155,7 @@ def asked(stage: Stage) -> list[tuple[str, float]]:
     return list(zip(stage.forge.requests, stage.forge.asked_at, strict=True))
 
 
+@pytest.mark.deep
 async def test_what_is_tried_again_and_then_refused_is_told(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         session = await at_work(stage)
@@ -171,6 +176,7 @@ async def test_what_is_tried_again_and_then_refused_is_told(make_stage: MakeStag
         assert "**Pull request:**" in (await stage.final(session, 3))[1]
 
 
+@pytest.mark.deep
 async def test_a_base_branch_that_is_gone_is_named(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         shop = stage.forge.repositories["acme/shop"]

@@ -95,6 +95,7 @@ async def test_a_fix_whose_new_test_fails_on_the_base_is_proven(make_stage: Make
         assert "Unproven" not in body
 
 
+@pytest.mark.deep
 async def test_a_fix_whose_new_test_passes_on_the_base_is_unproven(make_stage: MakeStage) -> None:
     verify = {"verify": ["python3 -m unittest -q"], "verify_red": True}
     async with make_stage(forge=True, repository=verify) as stage:

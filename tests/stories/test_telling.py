@@ -82,6 +82,7 @@ async def test_what_is_said_to_a_session_is_not_told_twice_nor_to_another_one(ma
         assert [how_often(stage, second, words) for words in ("fix the docs", "the readme first")] == [1, 1]
 
 
+@pytest.mark.deep
 async def test_what_comes_too_late_goes_along_with_the_next_message(make_stage: MakeStage) -> None:
     async with make_stage(session={"gather_s": 600}, linear=LINEAR) as stage:
         issue = stage.issue()

@@ -141,6 +141,7 @@ async def test_a_plan_waits_for_approval_and_is_made_anew_until_people_say_build
         assert len(stage.agent.threads) == 2
 
 
+@pytest.mark.deep
 async def test_whoever_may_not_approve_does_not_and_what_was_written_before_the_plan_approves_nothing(
     make_stage: MakeStage,
 ) -> None:

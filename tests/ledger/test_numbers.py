@@ -171,7 +171,7 @@ async def test_what_waits_ages_from_when_it_could_have_been_done(ledger: SqliteL
     await Telling(ledger, clock).hear(OPENED)
     clock.now += 5
     counted = await ledger.read(numbers.counts)
-    assert counted.ages_s == {"linear": 5.0, "start": 5.0, "timers": 0.0}
+    assert counted.ages_s == {"linear": 5.0, "issue": 5.0, "start": 5.0, "timers": 0.0}
     assert counted.starts_waiting == 1
     [claimed] = await ledger.turn(effects.claim, "start", host=HOST, limit=1, lease_s=60)
     assert (await ledger.read(numbers.counts)).starts_waiting == 0

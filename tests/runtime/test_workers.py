@@ -87,6 +87,24 @@ async def test_no_more_than_its_size_is_under_way(ledger: SqliteLedger, start: S
     assert most == 2
 
 
+async def test_while_more_is_to_be_said_than_can_be_others_know_it(
+    ledger: SqliteLedger, engine: Engine, start: StartWorkers
+) -> None:
+    go_on = asyncio.Event()
+
+    async def perform(_: Claimed) -> None:
+        await go_on.wait()
+
+    start(perform, size=2)
+    for number in range(3):
+        session = SessionId(f"session-{number}")
+        await queue(ledger, a_post("x", session=session), session=a_session(session))
+    await until(lambda: not engine.said.is_set())
+    go_on.set()
+    await until_outcome(ledger, "done", 3)
+    await until(engine.said.is_set)
+
+
 # ── trying again ─────────────────────────────────────────────────────────
 def test_the_first_wait_is_short_and_the_longest_fifteen_seconds() -> None:
     waits = [backoff(attempts) for attempts in range(1, 2_000)]

@@ -31,7 +31,7 @@ from dragoman.core.effects import (
 )
 from dragoman.record import Record
 
-Pool = Literal["linear", "start", "agent", "abort", "desk", "ship", "timers", "system"]
+Pool = Literal["linear", "issue", "start", "agent", "abort", "desk", "ship", "timers", "system"]
 
 # Effects of these pools carry the host of their session and are claimed by that host alone.
 HOST_POOLS: frozenset[Pool] = frozenset({"start", "agent", "abort", "desk", "ship"})
@@ -54,8 +54,10 @@ class Job(Record):
 def pool_of(effect: Effect) -> Pool:
     """The workers that perform this effect."""
     match effect:
-        case Post() | ShowPlan() | ReadIssue() | SuggestRepositories() | LabelIssue() | BeginIssue() | LinkWork():
+        case Post() | ShowPlan():
             return "linear"
+        case ReadIssue() | SuggestRepositories() | LabelIssue() | BeginIssue() | LinkWork():
+            return "issue"  # nobody reads these: in a flood first words must not wait behind them
         case StartRun():
             return "start"  # it may wait minutes for git; what is said to a running agent must not wait for that
         case SteerRun() | NudgeAgent() | ResumeRun() | AnswerPermission() | AnswerQuestion() | DisposeInstance():

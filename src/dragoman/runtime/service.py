@@ -53,6 +53,7 @@ OPENCODE_S = 3.5  # for OpenCode to end
 PARTS_S = 0.5  # for our own parts to end
 _SIZES: dict[Pool, int] = {
     "linear": 32,
+    "issue": 8,
     "start": 8,
     "agent": 16,
     "abort": 16,
@@ -173,6 +174,7 @@ class Service:
         delivery = Delivery(self.engine, self.desk, forge, outbox, confine=confine, environment=verify_environment())
         performers: dict[Pool, Perform] = {
             "linear": self._show,
+            "issue": self._show,
             "start": self._agent.perform,
             "agent": self._agent.perform,
             "abort": self._agent.perform,

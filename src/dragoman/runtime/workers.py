@@ -135,6 +135,7 @@ class Workers:
         """Claim nothing more; let what is under way end within the time, then let go of it: it falls due again."""
         self._stopping.set()
         self._woken.set()
+        self._engine.said.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s), self._looking:
                 pass  # a look that was under way has told its sessions what it had to tell them
@@ -149,12 +150,16 @@ class Workers:
 
     async def _step_aside(self) -> None:
         """In a flood of deliveries their answers come first: Linear waits for them five seconds, and for a first thought
-        ten. What people are waiting to see ended (aborts, timers) is not held up, and the rest for half a second only."""
-        left_s = self._took_at + STEP_ASIDE_S - time.monotonic()
-        if self.pool in PROMPT_POOLS or self._engine.calm.is_set() or left_s <= 0:
+        ten; so what people read comes next. What they are waiting to see ended (aborts, timers) is not held up, and the
+        rest for half a second only."""
+        if self.pool in PROMPT_POOLS:
             return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._engine.calm.wait(), left_s)
+        engine = self._engine
+        for free in (engine.calm,) if self.pool == "linear" else (engine.calm, engine.said):
+            left_s = self._took_at + STEP_ASIDE_S - time.monotonic()
+            if not free.is_set() and left_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(free.wait(), left_s)
 
     async def _take(self) -> float:
         """Claim what there is room for; how long to sleep then."""
@@ -170,6 +175,10 @@ class Workers:
 
         taken, now = await self._engine.ledger.turn(take)
         self._engine.announce(taken.told)
+        if self.pool == "linear" and len(taken.claimed) == room:
+            self._engine.said.clear()
+        elif self.pool == "linear":
+            self._engine.said.set()
         if self._stopping.is_set():
             return 0.0  # told to stop meanwhile: these fall due again
         for one in taken.claimed:

@@ -11,6 +11,7 @@ from dragoman.core.effects import BeginIssue, Effect
 from dragoman.errors import LinearError
 from dragoman.ids import SessionId
 from dragoman.ledger import effects
+from dragoman.ledger.pools import pool_of
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.linear.client import open_linear
 from dragoman.linear.quota import Quota
@@ -49,7 +50,7 @@ FORBIDDEN = refused("no access", type="forbidden", code="FORBIDDEN")
 
 async def perform(ledger: SqliteLedger, fake: FakeLinear, effect: Effect, link: str | None = None) -> None:
     await ledger.turn(effects.insert, a_session(), [effect])
-    [claimed] = await ledger.turn(effects.claim, "linear", host=HOST, limit=1, lease_s=60)
+    [claimed] = await ledger.turn(effects.claim, pool_of(effect), host=HOST, limit=1, lease_s=60)
     linear = open_linear(fake.url, access_token="token", client_id="", client_secret="")
     try:
         await People(linear, ledger, lambda _: link).perform(claimed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dragoman.core.effects import Post, StartRun
+from dragoman.core.effects import Effect, Post
 from dragoman.core.events import Event
 from dragoman.core.events.linear import SessionOpened
 from dragoman.core.session import Session
@@ -36,8 +36,8 @@ async def row(ledger: SqliteLedger, n: int = 1) -> Row:
     return Row(await ledger.read(lambda tx: tx.execute(sql, (n,)).fetchone()))
 
 
-async def queue(ledger: SqliteLedger, *posts: Post | StartRun, session: Session | None = None) -> None:
-    await ledger.turn(effects.insert, session or a_session(), posts)
+async def queue(ledger: SqliteLedger, *wanted: Effect, session: Session | None = None) -> None:
+    await ledger.turn(effects.insert, session or a_session(), wanted)
 
 
 async def move(ledger: SqliteLedger, clock: HeldClock, seconds: float, pool: Pool = "linear") -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from dragoman.core.effects import ReadIssue
 from dragoman.core.retry import TOO_OLD_S, backoff, slow_backoff
 from dragoman.errors import LinearError
-from dragoman.ids import SessionId
+from dragoman.ids import SessionId, run_id
 from dragoman.ledger import numbers
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.sqlite import SqliteLedger
+from dragoman.runtime import workers
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import LONGEST_NAP_S, GivenUp, Pointless, Postponed
-from tests.builders import a_post, a_session, a_tick
+from tests.builders import a_post, a_session, a_tick, an_issue
 from tests.ledger_clock import HeldClock
 from tests.runtime.conftest import StartWorkers
 from tests.runtime.lanes import (
@@ -99,10 +103,35 @@ async def test_while_more_is_to_be_said_than_can_be_others_know_it(
     for number in range(3):
         session = SessionId(f"session-{number}")
         await queue(ledger, a_post("x", session=session), session=a_session(session))
-    await until(lambda: not engine.said.is_set())
+    await until(lambda: not engine.all_said.is_set())
     go_on.set()
     await until_outcome(ledger, "done", 3)
-    await until(engine.said.is_set)
+    await until(engine.all_said.is_set)
+
+
+async def test_what_nobody_reads_steps_aside_until_all_is_said(
+    ledger: SqliteLedger, engine: Engine, start: StartWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "STEP_ASIDE_S", 3_600.0)
+    performed = 0
+
+    async def perform(_: Claimed) -> None:
+        nonlocal performed
+        performed += 1
+
+    def read_issue(turn: int) -> ReadIssue:
+        return ReadIssue(run=run_id(a_session().id, turn), issue=an_issue())
+
+    start(perform, pool="issue")
+    await queue(ledger, read_issue(1))
+    await until_outcome(ledger, "done", 1)
+    engine.all_said.clear()
+    await queue(ledger, read_issue(2))
+    await asyncio.sleep(0.2)
+    before = performed
+    engine.all_said.set()
+    await until_outcome(ledger, "done", 2)
+    assert (before, performed) == (1, 2)
 
 
 # ── trying again ─────────────────────────────────────────────────────────

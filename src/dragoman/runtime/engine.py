@@ -71,9 +71,9 @@ class Engine:
         # Cleared while so many deliveries wait for their answer that other work should step aside for a moment.
         self.calm = asyncio.Event()
         self.calm.set()
-        # Cleared while more waits to be said to people than can be said at a time: the same.
-        self.said = asyncio.Event()
-        self.said.set()
+        # Cleared while more waits to be said to people than can be said at a time; other work steps aside then, too.
+        self.all_said = asyncio.Event()
+        self.all_said.set()
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called after each turn, in the event loop."""

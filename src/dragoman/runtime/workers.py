@@ -28,6 +28,7 @@ LET_GO_S = 0.5  # for what was told to stop to do so; whatever does not is left 
 LONGEST_NAP_S = 5.0  # another process may have inserted something: look again now and then
 LEDGER_DOWN_NAP_S = 0.5
 STEP_ASIDE_S = 0.5
+SPEAKING: Pool = "linear"  # what people read
 PROMPT_POOLS: frozenset[Pool] = frozenset({"abort", "timers"})
 BROKEN_ATTEMPTS = 5  # how often an effect that makes us fail is tried before it is parked
 
@@ -135,7 +136,7 @@ class Workers:
         """Claim nothing more; let what is under way end within the time, then let go of it: it falls due again."""
         self._stopping.set()
         self._woken.set()
-        self._engine.said.set()
+        self._engine.all_said.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s), self._looking:
                 pass  # a look that was under way has told its sessions what it had to tell them
@@ -155,7 +156,7 @@ class Workers:
         if self.pool in PROMPT_POOLS:
             return
         engine = self._engine
-        for free in (engine.calm,) if self.pool == "linear" else (engine.calm, engine.said):
+        for free in (engine.calm,) if self.pool == SPEAKING else (engine.calm, engine.all_said):
             left_s = self._took_at + STEP_ASIDE_S - time.monotonic()
             if not free.is_set() and left_s > 0:
                 with contextlib.suppress(TimeoutError):
@@ -175,10 +176,10 @@ class Workers:
 
         taken, now = await self._engine.ledger.turn(take)
         self._engine.announce(taken.told)
-        if self.pool == "linear" and len(taken.claimed) == room:
-            self._engine.said.clear()
-        elif self.pool == "linear":
-            self._engine.said.set()
+        if self.pool == SPEAKING and len(taken.claimed) == room:
+            self._engine.all_said.clear()
+        elif self.pool == SPEAKING:
+            self._engine.all_said.set()
         if self._stopping.is_set():
             return 0.0  # told to stop meanwhile: these fall due again
         for one in taken.claimed:

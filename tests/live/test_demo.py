@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -22,16 +23,19 @@ pytestmark = [pytest.mark.needs_opencode, pytest.mark.timeout(150)]
 
 
 @asynccontextmanager
-async def demo(home: Path, binary: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def demo(
+    home: Path, binary: Path | None, *arguments: str, path: str = os.environ["PATH"]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Give a running demo; it is ended with Ctrl-C, as a person ends it."""
     home.mkdir()
+    chosen = {"OPENCODE_BIN": str(binary)} if binary is not None else {}
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
         "demo",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home), "OPENCODE_BIN": str(binary)},
+        env={"PATH": path, "HOME": str(home), "TMPDIR": str(home), **chosen},
     )
     try:
         yield process
@@ -76,6 +80,44 @@ async def test_the_default_story_plays_by_itself_and_leaves_nothing_running(tmp_
     assert b"**Verified by me" in said
     assert left_behind(home) == []
     assert list(home.glob("dragoman-demo-*")) == []
+
+
+async def test_it_ends_with_all_it_started_when_its_terminal_is_closed(tmp_path: Path, opencode_bin: Path) -> None:
+    home = tmp_path / "home"
+    async with demo(home, opencode_bin) as process:
+        await page_of(process)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)  # from the shell and from the kernel
+        await asyncio.wait_for(process.wait(), START_S)
+    assert process.returncode == 0
+    assert left_behind(home) == []
+    assert list(home.glob("dragoman-demo-*")) == []
+
+
+@pytest.mark.parametrize("arguments, code", [((), 78), (("--ci",), 1)])
+async def test_without_opencode_it_says_so_and_invites_nobody(
+    tmp_path: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    git = shutil.which("git")
+    assert git is not None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(git)
+    async with demo(tmp_path / "home", None, *arguments, path=str(tmp_path / "bin")) as process:
+        said, _ = await process.communicate()
+    assert process.returncode == code
+    assert b"OpenCode was not found" in said
+    assert b"pretend Linear" not in said
+    assert b"was delegated" not in said
+
+
+async def test_alone_it_fails_when_it_is_ended_before_the_final_response(tmp_path: Path, opencode_bin: Path) -> None:
+    async with demo(tmp_path / "home", opencode_bin, "--ci") as process:
+        assert process.stdout is not None
+        assert b"was delegated" in await asyncio.wait_for(process.stdout.readline(), START_S)
+        process.terminate()
+        said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert b"ended before the final response" in said
 
 
 @pytest.mark.deep

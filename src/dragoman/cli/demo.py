@@ -15,7 +15,7 @@ import click
 import uvloop
 
 from dragoman import config, logs
-from dragoman.cli.serve import EX_CONFIG, serve
+from dragoman.cli.serve import EX_BROKEN, EX_CONFIG, serve
 from dragoman.errors import ConfigurationError
 from dragoman.ports import free_port
 from dragoman.sim.records import Activity
@@ -53,19 +53,35 @@ async def _demo(folder: Path, *, ci: bool, model: str, story: str, port: int) ->
             settings = config.load(environment, folder=folder)
         except ConfigurationError as error:
             click.echo("\n".join(error.problems), err=True)
-            return EX_CONFIG
+            return EX_BROKEN if ci else EX_CONFIG
         linear.set_webhook_url(f"http://127.0.0.1:{service_port}/webhooks/linear")
         linear.people.create_issue(ISSUE_TITLE, description=ISSUE_DESCRIPTION)
         ended = asyncio.Event()
         serving = asyncio.create_task(serve(settings, ended=ended, keep_opencode=False))
-        await _listening(service_port, serving)
-        story_task = asyncio.create_task(_play(linear) if ci else _invite(linear, settings))
-        await asyncio.wait({serving, story_task}, return_when=asyncio.FIRST_COMPLETED)
-        code = story_task.result() if story_task.done() else 1
-        story_task.cancel()
-        ended.set()
-        served = await serving
-        return code if story_task.done() and not story_task.cancelled() else served
+        try:
+            told = await _told(linear, settings, serving, ci=ci)
+        finally:
+            ended.set()
+            served = await serving
+        if told is not None:
+            return told
+        if ci:
+            click.echo("The service ended before the final response.", err=True)
+            return EX_BROKEN
+        return served
+
+
+async def _told(linear: Simulator, settings: config.Settings, serving: asyncio.Task[int], *, ci: bool) -> int | None:
+    """Have the story told; the exit code, or None when the service ended first."""
+    await _listening(settings.port, serving)
+    if serving.done():
+        return None
+    story = asyncio.create_task(_play(linear) if ci else _invite(linear, settings))
+    await asyncio.wait({serving, story}, return_when=asyncio.FIRST_COMPLETED)
+    if story.done():
+        return story.result()
+    story.cancel()
+    return None
 
 
 async def _listening(port: int, serving: asyncio.Task[int]) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import click
 import uvloop
@@ -47,13 +48,16 @@ async def serve(
     keep_opencode: bool = True,
     load: Callable[[], config.Settings] | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or `ended`; the exit code. SIGHUP reads the settings again, with `load`."""
+    """Serve until SIGTERM, SIGINT or `ended`; the exit code.
+
+    load  what SIGHUP reads the settings again with; without it SIGHUP ends the service: its terminal was closed
+    """
     stop = ended or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _signalled, stop)
     service = Service(settings, keep_opencode=keep_opencode, load=load)
-    loop.add_signal_handler(signal.SIGHUP, service.live.reload)
+    loop.add_signal_handler(signal.SIGHUP, service.live.reload if load is not None else partial(_hung_up, stop))
     try:
         await service.start()
     except (ConfigurationError, Refusal) as error:
@@ -94,6 +98,12 @@ def _signalled(stop: asyncio.Event) -> None:
     last = threading.Timer(LAST_S, os._exit, (EX_BROKEN,))
     last.daemon = True  # what ends in order does not wait for it
     last.start()
+
+
+def _hung_up(stop: asyncio.Event) -> None:
+    """A closed terminal tells it twice, by its shell and by the kernel; the second time is no hurry."""
+    if not stop.is_set():
+        _signalled(stop)
 
 
 async def _until_stopped(service: Service, server: HttpServer, stop: asyncio.Event) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dragoman.core import wording
+from dragoman.core.events import Event
 from dragoman.core.events.opencode import PermissionAsked
+from dragoman.core.events.runs import RunFailed
 from dragoman.core.session import Working, live_turn
 from dragoman.errors import LedgerError
 from dragoman.ids import AskId, SessionId, run_id
+from dragoman.ledger.turns import Outcome
 from dragoman.opencode import inbound as inbound_module
 from dragoman.runtime import follower as follower_module
 from dragoman.runtime.follower import Follower
@@ -210,6 +213,30 @@ async def test_a_bug_that_stays_ends_the_run_in_words(room: Watched, monkeypatch
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(room.engine, "tell_all", failing)
+    monkeypatch.setattr(follower_module, "backoff", lambda _: 0.01)
+    room.agent.plays("", WAIT, Say(text="Done."))
+    await room.started(ONE)
+    await room.heard(ONE, "RunFailed")
+    assert await why_it_ends(room) == wording.trouble.broke_on_our_side(run_id(ONE, 1))
+
+
+async def test_a_bug_that_stays_ends_the_run_although_the_ledger_fails_when_it_is_told(
+    room: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell, told = room.engine.tell, 0
+
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    async def failing_at_first(session: SessionId, event: Event, *, keys: Sequence[str] = ()) -> Outcome:
+        nonlocal told
+        told += isinstance(event, RunFailed)
+        if told == 1:
+            raise LedgerError("disk I/O error")
+        return await tell(session, event, keys=keys)
+
+    monkeypatch.setattr(room.engine, "tell_all", broken)
+    monkeypatch.setattr(room.engine, "tell", failing_at_first)
     monkeypatch.setattr(follower_module, "backoff", lambda _: 0.01)
     room.agent.plays("", WAIT, Say(text="Done."))
     await room.started(ONE)

@@ -241,11 +241,10 @@ class Follower:
                 _log.error("follower.broke", run=one.run, times=one.broke, exc_info=True)
                 self._start_over(one)
                 await asyncio.sleep(backoff(one.broke))
-                if one.broke == BROKEN_LOOKS:
+                if one.broke >= BROKEN_LOOKS:  # each time, by its key heard once: the ledger may be away at the first
+                    failed = RunFailed(run=one.run, reason=wording.trouble.broke_on_our_side(one.run))
                     with contextlib.suppress(LedgerError):
-                        await self._engine.tell(
-                            one.session, RunFailed(run=one.run, reason=wording.trouble.broke_on_our_side(one.run))
-                        )
+                        await self._engine.tell(one.session, failed, keys=(f"{one.run}:broke",))
 
     async def _look(self, one: _Followed) -> bool:
         """Read the run over REST; False when that was not possible."""

@@ -204,7 +204,13 @@ news = st.one_of(
 )
 trouble = st.one_of(
     st.builds(RunRetrying, run=runs, attempt=st.integers(1, 5), message=st.just("overloaded")),
-    st.builds(RunInterrupted, run=runs, tools=st.booleans(), after=st.sampled_from([0, 0, 0, 1, 2])),
+    st.builds(
+        RunInterrupted,
+        run=runs,
+        tools=st.booleans(),
+        after=st.sampled_from([0, 0, 0, 1, 2]),
+        newest=st.sampled_from([NEWEST, FIRST, FIRST, UNKNOWN, None]),
+    ),
     st.builds(RunStalled, run=runs, minutes=st.just(20)),
     st.builds(RunWaiting, run=runs, cause=st.sampled_from(["opencode", "capacity", "repository"])),
     st.builds(PlaceInQueue, run=runs, place=st.integers(1, 3)),
@@ -357,7 +363,7 @@ def place(event: Event, story: Story, number: int) -> Event:
     elif hasattr(event, "run"):
         meant = {NOW: turns, LEFT: turns - 1, NEXT: turns + 1}
         fields["run"] = run_id(story.session.id, meant[event.run])
-    if isinstance(event, RunSettled) and turn is not None and turn.messages:
+    if isinstance(event, RunSettled | RunInterrupted) and event.newest and turn is not None and turn.messages:
         fields["newest"] = {NEWEST: turn.messages[-1], FIRST: turn.messages[0]}.get(event.newest, event.newest)
     if isinstance(event, RunInterrupted) and event.after == 0 and turn is not None:
         fields["after"] = turn.attempts

@@ -18,6 +18,7 @@ from dragoman.core.effects import (
     Post,
     ReadIssue,
     Remind,
+    ResumeRun,
     SaveWork,
     ShipWork,
     StartRun,
@@ -37,7 +38,7 @@ from dragoman.core.events.linear import (
     StopRequested,
     Withdrawn,
 )
-from dragoman.core.events.opencode import Answered, AskGone, RunSettled
+from dragoman.core.events.opencode import Answered, AskGone, RunInterrupted, RunSettled
 from dragoman.core.events.operators import OperatorEvent
 from dragoman.core.events.runs import RunStarted
 from dragoman.core.events.timers import BlockersDue, HeartbeatDue, ShipDue, StopDue
@@ -118,6 +119,7 @@ class Observer:
         what_waits_is_not_lost(before, event, after, effects)
         nothing_written_before_a_stop_is_begun(after, effects)
         only_the_newest_answer_is_the_end(before, event, after)
+        a_cut_puts_nothing_behind_words_that_wait(before, event, after, effects)
         self.can_end(after)
         repeated_at_once_changes_nothing(event, story)
         an_edit_is_told_once_and_begins_nothing(before, event, after, effects)
@@ -296,6 +298,23 @@ def only_the_newest_answer_is_the_end(before: Session, event: Event, after: Sess
     turn, now = live_turn(before), live_turn(after)
     if isinstance(event, RunSettled) and turn is not None and (now is None or now.run != turn.run):
         assert event.newest == turn.messages[-1]
+
+
+def a_cut_puts_nothing_behind_words_that_wait(
+    before: Session, event: Event, after: Session, effects: tuple[Effect, ...]
+) -> None:
+    for resume in effects:
+        if not isinstance(resume, ResumeRun):
+            continue
+        assert isinstance(event, RunInterrupted)
+        had, has = _turn(before).messages, _turn(after).messages
+        assert len(set(has)) == len(has)
+        waiting = had[had.index(event.newest) + 1 :] if event.newest in had else ()
+        if resume.tools and not waiting:
+            assert has == (*had, resume.message), "the answer to the word is waited for"
+        else:
+            assert has == had, "a person's words stay the last, and are answered last"
+            assert not resume.tools or resume.message == waiting[0], "the next that is given takes the word along"
 
 
 def repeated_at_once_changes_nothing(event: Event, story: Story) -> None:

@@ -66,6 +66,12 @@ def test_an_interrupted_agent_is_told_to_look_first_and_hears_the_answer_again()
     assert fence("answer", "“Which colour?”: Red") in resumed("“Which colour?”: Red")
 
 
+def test_what_came_meanwhile_stands_behind_the_word_of_the_cut() -> None:
+    told = resumed("“Which colour?”: Red", follow_up(a_prompt("use tabs")))
+    assert told.startswith(resumed("“Which colour?”: Red"))
+    assert told.endswith(follow_up(a_prompt("use tabs")))
+
+
 def test_the_newest_of_a_long_conversation_is_kept_and_the_rest_counted() -> None:
     history = [Message(role="user", text=f"message {n} " + "x" * 900, author="Bob") for n in range(40)]
     told = first(a_prompt("fix it"), *history)

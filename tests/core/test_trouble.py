@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dragoman.core import wording
 from dragoman.core.activities import Failure
 from dragoman.core.effects import (
@@ -14,6 +16,7 @@ from dragoman.core.events.opencode import RunInterrupted, RunRetrying, RunStalle
 from dragoman.core.events.runs import RunWaiting
 from dragoman.core.events.timers import PatienceOver
 from dragoman.core.session import Resting, Starting, Stopping, Working
+from dragoman.ids import MessageId
 from tests.core.histories import Story, bodies
 
 
@@ -155,6 +158,64 @@ def test_after_a_steer_the_newest_message_is_the_one_that_goes_on() -> None:
     story.writes("use tabs")
     story.hear(RunInterrupted(run=story.run, tools=False, after=1))
     assert story.all(ResumeRun)[0].original == story.all(SteerRun)[0].message
+
+
+def test_a_message_that_waits_for_opencode_takes_the_word_of_the_cut_along() -> None:
+    story = Story().works()
+    (first,) = story.turn.messages
+    story.writes("use tabs")
+    (steer,) = story.all(SteerRun)
+    story.hear(RunInterrupted(run=story.run, tools=True, after=1, newest=first))
+    (resume,) = story.all(ResumeRun)
+    assert (resume.tools, resume.message, resume.part) == (True, steer.message, steer.part)
+    assert story.turn.messages == (first, steer.message), "nothing stands behind the person's words"
+    assert story.settles(newest=first) == ()
+    story.settles(newest=steer.message)
+    assert len(story.finals) == 1
+
+
+def test_of_several_messages_that_wait_the_first_takes_the_word_along_and_the_last_is_answered() -> None:
+    story = Story().works()
+    (first,) = story.turn.messages
+    story.writes("use tabs")
+    story.writes("and no semicolons")
+    story.hear(RunInterrupted(run=story.run, tools=True, after=1, newest=first))
+    (resume,) = story.all(ResumeRun)
+    tabs, semicolons = story.all(SteerRun)
+    assert resume.message == tabs.message
+    assert story.turn.messages == (first, tabs.message, semicolons.message)
+
+
+def test_a_lost_answer_goes_with_the_message_that_waits() -> None:
+    story = Story().works()
+    (first,) = story.turn.messages
+    story.asks()
+    story.writes("Red")
+    story.writes("use tabs")
+    story.hear(RunInterrupted(run=story.run, tools=True, after=1, newest=first))
+    (resume,) = story.all(ResumeRun)
+    assert resume.message == story.all(SteerRun)[0].message
+    assert resume.note == "“Which colour?”: Red"
+
+
+@pytest.mark.parametrize("seen", ["the steering one", None, MessageId("msg_of_nobody")])
+def test_when_no_message_waits_the_word_of_the_cut_is_one_of_its_own(seen: MessageId | None) -> None:
+    story = Story().works()
+    story.writes("use tabs")
+    given = story.turn.messages
+    newest = given[-1] if seen == "the steering one" else seen
+    story.hear(RunInterrupted(run=story.run, tools=True, after=1, newest=newest))
+    (resume,) = story.all(ResumeRun)
+    assert story.turn.messages == (*given, resume.message)
+
+
+def test_a_cut_without_tools_needs_no_word_and_the_message_that_waits_sets_the_run_going() -> None:
+    story = Story().works()
+    (first,) = story.turn.messages
+    story.writes("use tabs")
+    story.hear(RunInterrupted(run=story.run, tools=False, after=1, newest=first))
+    (resume,) = story.all(ResumeRun)
+    assert (resume.tools, resume.original) == (False, story.all(SteerRun)[0].message)
 
 
 def test_the_same_interruption_seen_twice_resumes_once() -> None:

@@ -105,6 +105,27 @@ async def test_opencode_is_killed_and_goes_on_where_it_was(service: LiveService)
     assert adopt.family(old) == set()
 
 
+async def test_what_is_written_while_opencode_is_dead_is_answered_last_and_tells_of_the_cut(
+    service: LiveService,
+) -> None:
+    model = service.linear.model
+    command = f"sleep 4713{service.port}"  # nobody else's
+    model.tell("dead-cut", [bash(f"echo begun >> cut.txt; {command}", "A long command")], [Say(text="Never said.")])
+    model.tell("dead-docs", [Say(text="Both are done.")], after=([Say(text="Asked once too often.")],))
+    session = service.ask("[story=dead-cut] do it slowly")
+    await model.wait_for_request("do it slowly")
+    await becomes(lambda: running(command))
+    service.kill_opencode()
+    service.linear.people.follow_up(session.id, "[story=dead-docs] and the docs")
+
+    assert (await service.ends(session)).body.startswith("Both are done.")
+    [heard] = [one for one in model.requests if "and the docs" in one.newest and not one.utility and one.step == 0]
+    assert TOLD in heard.newest
+    assert len(heard.users) == 2, "the word of the cut is no message of its own"
+    assert (service.workspace(session) / "cut.txt").read_text("utf-8") == "begun\n"
+    assert [row for row in service.rows(session, "thought") if "told to check its last step" in row.body]
+
+
 async def test_both_are_killed_and_the_turn_still_ends_once(service: LiveService) -> None:
     session = await held(service, "both")
     old = service.kill_opencode()

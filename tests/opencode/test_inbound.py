@@ -204,9 +204,10 @@ def killed_run(attempts: int = 1, messages: int = 2) -> tuple[RunView, Rest]:
 
 
 def test_a_killed_server_leaves_an_interruption_that_says_a_tool_had_started() -> None:
-    verdict = agreed(*killed_run(attempts=2))
+    view, rest = killed_run(attempts=2)
+    verdict = agreed(view, rest)
     assert verdict is not None
-    assert verdict.event == RunInterrupted(run=RUN, tools=True, after=2)
+    assert verdict.event == RunInterrupted(run=RUN, tools=True, after=2, newest=view.messages[0])
     assert verdict.key == "cut:2"
 
 
@@ -222,7 +223,15 @@ def test_a_prompt_without_any_answer_is_an_interruption_only_after_a_while() -> 
     later = view.settled(soon)
     assert later is not None
     assert later.confirmed
-    assert later.event == RunInterrupted(run=RUN, tools=False, after=1)
+    assert later.event == RunInterrupted(run=RUN, tools=False, after=1, newest=view.messages[0])
+
+
+def test_an_interruption_says_which_of_our_messages_came_through() -> None:
+    view, rest = killed_run()
+    view.add_message(MessageId("msg_on_its_way"))
+    verdict = agreed(view, rest)
+    assert verdict is not None
+    assert verdict.event == RunInterrupted(run=RUN, tools=True, after=1, newest=view.messages[0])
 
 
 def test_a_server_that_died_between_two_steps_leaves_an_interruption() -> None:
@@ -232,7 +241,7 @@ def test_a_server_that_died_between_two_steps_leaves_an_interruption() -> None:
         del rest.infos[message]
     verdict = agreed(recording.view(), rest)
     assert verdict is not None
-    assert verdict.event == RunInterrupted(run=RUN, tools=True, after=1)
+    assert verdict.event == RunInterrupted(run=RUN, tools=True, after=1, newest=recording.messages[0])
 
 
 def test_a_message_of_ours_after_the_last_answer_keeps_the_run_from_settling() -> None:
@@ -244,7 +253,7 @@ def test_a_message_of_ours_after_the_last_answer_keeps_the_run_from_settling() -
     view.add_message(MessageId("msg_steering"))
     verdict = agreed(view, rest)
     assert verdict is not None
-    assert verdict.event == RunInterrupted(run=RUN, tools=False, after=1)
+    assert verdict.event == RunInterrupted(run=RUN, tools=False, after=1, newest=MessageId("msg_steering"))
 
 
 def test_an_error_that_came_only_as_an_event_is_forgotten_when_the_run_is_set_going_again() -> None:

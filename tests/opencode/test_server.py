@@ -99,7 +99,7 @@ async def test_started_adopted_killed_replaced_resumed_and_ended(tmp_path: Path,
             assert told[1].url == live.endpoint.url
             wait.over.set()
             cut = await live.settle(view)
-            assert cut.event == RunInterrupted(run=view.run, tools=False, after=1)
+            assert cut.event == RunInterrupted(run=view.run, tools=False, after=1, newest=view.messages[-1])
             model.plays["killed"] = ["first step of nobody", "Resumed.", "Resumed."]
             await live.say(view, "plays:killed", view.messages[-1])
             view.resumed(2)

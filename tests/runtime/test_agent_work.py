@@ -13,15 +13,16 @@ import pytest
 from dragoman.core.events.runs import RunAborted, RunStarted, RunWaiting
 from dragoman.core.events.timers import StopDue
 from dragoman.ids import AgentThread, SessionId, run_id
-from dragoman.opencode import stopping
+from dragoman.opencode import inbound, stopping
 from dragoman.opencode.client import OpenCode
 from dragoman.runtime.desk import MADE_ANEW
 from dragoman.runtime.performers import agent, fence
 from dragoman.runtime.workers import GivenUp, Postponed
-from dragoman.sim.script import Say, Use
+from dragoman.sim.script import Pause, Say, Use
 from tests.repositories.upstream import Upstream
 from tests.runtime.room import Room
 from tests.runtime.waiting import DEADLINE_S, until
+from tests.stories.agent_threads import started_tool, text_of
 
 ONE, TWO = SessionId("session-one"), SessionId("session-two")
 WAIT = Use(tool="bash", args={"command": "wait gate"})
@@ -241,6 +242,85 @@ async def test_what_is_written_during_a_run_is_given_once(room: Room) -> None:
     await room.perform("SteerRun")
     assert len(room.thread(ONE).users()) == 2
     assert "and a test, please" in room.thread(ONE).users()[1]["parts"][0]["text"]
+
+
+# ── a run that was cut ───────────────────────────────────────────────────
+async def cut(room: Room, text: str = "and a test, please") -> None:
+    """A run whose tool was under way when OpenCode died; a message waits for it, and nobody has seen the cut."""
+    await room.started(ONE)
+    await until(lambda: any(started_tool(message) for message in room.thread(ONE).messages))
+    await room.agent.restart()
+    await room.write(ONE, text)
+
+
+def told(room: Room) -> list[str]:
+    return [text_of(message) for message in room.thread(ONE).users()]
+
+
+async def test_a_message_for_a_run_that_was_cut_has_the_cut_told_first_and_takes_the_word_of_it_along(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
+    await cut(room)
+    await room.perform("SteerRun")
+    resumed = await room.perform("ResumeRun")
+    assert isinstance(resumed, RunStarted)
+    assert resumed.attempt == 2
+    assert (await room.journal(ONE)).count("RunInterrupted") == 1
+    _, second = told(room)
+    assert "interrupted" in second
+    assert "and a test, please" in second
+
+
+async def test_only_the_first_of_two_messages_takes_the_word_of_the_cut_along(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
+    await cut(room, "tabs")
+    await room.write(ONE, "semicolons")
+    for kind in ("SteerRun", "SteerRun", "ResumeRun"):
+        await room.perform(kind)
+    assert ["interrupted" in text for text in told(room)] == [False, True, False]
+    assert ["tabs" in text for text in told(room)] == [False, True, False]
+    assert "semicolons" in told(room)[-1]
+
+
+async def test_a_stop_while_a_cut_is_made_sure_of_keeps_the_message_from_being_given(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
+    await cut(room)
+    held = room.agent.hold("messages")
+    steering = asyncio.create_task(room.perform("SteerRun"))
+    await held.wait_reached()
+    await room.stop(ONE)
+    held.release()
+    assert await steering is None
+    assert len(told(room)) == 1
+
+
+async def test_a_message_that_opencode_lost_with_the_word_of_the_cut_is_given_again_with_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
+    await cut(room)
+    await room.perform("SteerRun")
+    _, second = told(room)
+    room.agent.player.cut()
+    del room.thread(ONE).messages[2:]
+    await room.perform("ResumeRun")
+    assert told(room)[1:] == [second]
+
+
+async def test_a_message_for_a_run_that_was_cut_before_any_tool_is_given_as_it_is(room: Room) -> None:
+    room.agent.plays("", Pause(until="word"), Say(text="Done."))
+    await room.started(ONE)
+    await until(lambda: room.agent.player.runs)
+    await room.agent.restart()
+    await room.write(ONE, "and a test, please")
+    await room.perform("SteerRun")
+    assert "RunInterrupted" not in await room.journal(ONE)
+    assert "interrupted" not in told(room)[-1]
 
 
 async def test_what_is_written_before_a_stop_is_not_given_after_it(room: Room) -> None:

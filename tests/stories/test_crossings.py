@@ -40,9 +40,9 @@ async def test_two_messages_at_once_to_a_resting_session_are_both_given_to_the_a
         assert [sum(text in prompt for prompt in told) for text in ("second", "third")] == [1, 1]
 
 
-@pytest.mark.deep
-async def test_a_message_written_while_opencode_is_dead_in_the_middle_of_a_run_gets_through(
-    make_stage: MakeStage,
+@pytest.mark.parametrize("cut_seen_first", [False, deep(True)])
+async def test_a_message_written_while_opencode_is_dead_in_the_middle_of_a_run_brings_the_word_of_the_cut(
+    make_stage: MakeStage, cut_seen_first: bool
 ) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", WAIT, Say(text="One."))
@@ -52,12 +52,42 @@ async def test_a_message_written_while_opencode_is_dead_in_the_middle_of_a_run_g
         await stage.agent.die()
         stage.people.follow_up(session, "second")
         await stage.until_shown(session, "thought", "passing this on")
-        held = stage.agent.hold("events")  # the message comes first, and then it is seen that there was a cut
+        held = stage.agent.hold("message" if cut_seen_first else "events")
+        await stage.agent.come_up()
+        if cut_seen_first:
+            await held.wait_reached()
+            await stage.until_heard(session, "RunInterrupted")
+        else:
+            await stage.until_written(session, "second")
+        held.release()
+        final = await stage.final(session)
+        await stage.quiet()
+        assert final == ("response", "Both.")
+        first, second = stage.prompts(session)
+        assert "interrupted" not in first
+        assert "interrupted" in second
+        assert not stage.agent.runs_twice()
+        assert any("interrupted" in thought for thought in stage.thoughts(session))
+
+
+@pytest.mark.deep
+async def test_an_answer_and_a_message_given_just_before_opencode_died_are_both_told(make_stage: MakeStage) -> None:
+    async with make_stage() as stage:
+        stage.agent.plays("please", Ask(question="Which?", options=(("One", ""), ("Two", ""))), Say(text="Done so."))
+        stage.agent.plays("second", Say(text="Both."))
+        session = stage.mention()
+        await stage.until(lambda: stage.world.open_elicitation(session), "a question")
+        await stage.agent.die()
+        stage.people.answer(session, "Two")
+        await stage.until_shown(session, "thought", "Thanks")
+        stage.people.follow_up(session, "second")
+        await stage.until_shown(session, "thought", "passing this on")
+        held = stage.agent.hold("events")
         await stage.agent.come_up()
         await stage.until_written(session, "second")
         held.release()
         assert await stage.final(session) == ("response", "Both.")
-        assert sum("second" in prompt for prompt in stage.prompts(session)) == 1
+        assert "Two" in stage.prompts(session)[-1]
 
 
 @pytest.mark.deep

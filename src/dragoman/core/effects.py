@@ -102,7 +102,8 @@ class ResumeRun(Record):
 
     tools     whether the agent must be told: a tool had been started, or an answer may be lost
     original  the newest message of the run: sent again with the same ids unless `tools`
-    message   a new one that says the run was interrupted, sent if `tools`; only then the machine waits for its answer
+    message   what says that the run was interrupted, sent if `tools`: one of a person's that stands before this in the
+              lane and takes the word along, else a new one; the machine waits for the answer to it
     note      an answer that a person gave and that may have been lost
     """
 

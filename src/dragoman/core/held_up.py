@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from dragoman.core import wording
@@ -15,7 +17,7 @@ from dragoman.core.limits import NEARLY
 from dragoman.core.session import Starting, Working
 from dragoman.core.shipping import deliver
 from dragoman.core.turns import give_up, settle
-from dragoman.ids import message_id, part_id
+from dragoman.ids import MessageId, message_id, part_id
 
 
 def on_waiting(draft: Draft, event: RunWaiting) -> None:
@@ -76,7 +78,10 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
         settle(draft, Failure(body=wording.trouble.interrupted_too_often(turn.attempts)), "failed")
         return
     told_agent = event.tools or bool(turn.answer)  # a lost answer has to be said again, so the same ids will not do
-    message = message_id(turn.run, len(turn.messages), draft.now)
+    # A message that waits for OpenCode in the lane takes the word along. Were the word a message of its own behind it, the
+    # agent would answer the person first, and what it said to the word would be the final.
+    waits = on_its_way(turn.messages, event.newest)
+    message = waits or message_id(turn.run, len(turn.messages), draft.now)
     attempt = turn.attempts + 1
     asked = any(ask.shown for ask in phase.asks)
     draft.post(
@@ -86,7 +91,7 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
     draft.turn_with(
         attempts=attempt,
         resuming=True,
-        messages=(*turn.messages, message) if told_agent else turn.messages,
+        messages=(*turn.messages, message) if told_agent and not waits else turn.messages,
         answer="",
         retrying=False,
     )
@@ -101,3 +106,13 @@ def on_interrupted(draft: Draft, phase: Working, event: RunInterrupted) -> None:
             note=turn.answer,
         )
     )
+
+
+def on_its_way(messages: Sequence[MessageId], newest: MessageId | None) -> MessageId | None:
+    """The first of our messages that OpenCode had not got when it was looked at; None when it had them all.
+
+    newest  the last that it had
+    """
+    if newest not in messages:
+        return None
+    return next(iter(messages[messages.index(newest) + 1 :]), None)

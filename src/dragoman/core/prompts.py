@@ -167,10 +167,11 @@ def follow_up(prompt: Prompt) -> str:
     return "\n\n".join(blocks)
 
 
-def resumed(note: str) -> str:
+def resumed(note: str, words: str = "") -> str:
     """What an agent is told that was cut in the middle of its work.
 
-    note  an answer that a person gave and that the agent may not have heard; empty when there was none
+    note   an answer that a person gave and that the agent may not have heard; empty when there was none
+    words  a message that was to be given to it meanwhile, as it would have been told without the cut; empty for none
     """
     told = (
         "Your run was interrupted from outside and goes on now. Your last tool call may have had its effect, in part or "
@@ -179,7 +180,7 @@ def resumed(note: str) -> str:
     )
     if answer := fence("answer", note.strip()):
         told += f"\n\nA person had answered your question; in case you did not hear it:\n{answer}"
-    return told
+    return f"{told}\n\nMeanwhile this came for you:\n\n{words}" if words else told
 
 
 def nudge(left: Sequence[str]) -> str:

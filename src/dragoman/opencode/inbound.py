@@ -225,7 +225,7 @@ class RunView:
         newest = present[-1] if present else self.messages[-1]
         event: RunSettled | RunInterrupted
         if outcome == "cut":
-            event = RunInterrupted(run=self.run, tools=tools_started(messages), after=self.attempts)
+            event = RunInterrupted(run=self.run, tools=tools_started(messages), after=self.attempts, newest=newest)
             key, wait_s = f"cut:{self.attempts}", CUT_AFTER_S
         else:
             event = RunSettled(run=self.run, newest=newest, outcome=outcome)

@@ -176,13 +176,15 @@ class Compacted(Record):
 class RunInterrupted(Record):
     """OpenCode was cut in the middle: idle, and the last answer never completed.
 
-    tools  whether a tool had been started: then its side effects may be half done
-    after  how many attempts had been made when it was seen, so that the same cut is not told twice
+    tools   whether a tool had been started: then its side effects may be half done
+    after   how many attempts had been made when it was seen, so that the same cut is not told twice
+    newest  the last of our messages in the thread; one sent since is still on its way. None when that is not known
     """
 
     run: RunId
     tools: bool
     after: int
+    newest: MessageId | None = None
 
 
 class RunStalled(Record):

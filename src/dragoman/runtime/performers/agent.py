@@ -24,7 +24,7 @@ from dragoman.core.effects import (
 from dragoman.core.events import Event
 from dragoman.core.events.runs import RunAborted
 from dragoman.core.session import Closed as ClosedPhase
-from dragoman.core.session import Resting, Session, live_turn
+from dragoman.core.session import Resting, Session, Working, live_turn
 from dragoman.errors import NotFound, OpenCodeDown, OpenCodeError, Told
 from dragoman.ids import AgentThread, MessageId, OrganizationId, PartId, RunId, SessionId, part_id, session_of
 from dragoman.ledger import find
@@ -37,6 +37,7 @@ from dragoman.runtime.agent_host import AgentHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.attachments import Attachments
+from dragoman.runtime.performers.cuts import untold_cut
 from dragoman.runtime.performers.fence import ABORT_S, Fence, goes_on, refusals_end
 from dragoman.runtime.performers.preparing import Preparing
 from dragoman.runtime.performers.runs import RunStarts, first_text
@@ -109,12 +110,35 @@ class AgentWork:
         if session is None or session.thread is None or session.workspace is None:
             return None
         client = await self._fence.client(effect.run)
+        files: Sequence[FilePart] = ()
         if isinstance(effect, NudgeAgent):
             text = prompts.nudge(effect.left)
-            return await self._give(client, session, effect.run, effect.message, effect.part, text)
-        files, missing = await self._attachments.of(effect.prompt)
-        text = "\n\n".join((prompts.follow_up(effect.prompt), *missing))
+        else:
+            files, missing = await self._attachments.of(effect.prompt)
+            text = "\n\n".join((prompts.follow_up(effect.prompt), *missing))
+        with refusals_end(effect.run):
+            cut = await untold_cut(client, session, effect.message)
+        if cut is not None:
+            await self._engine.tell(session.id, cut[1], keys=(cut[0],))
+        session = await self._session_still_in(effect, claimed)
+        if session is None:
+            return None
+        resume = await self._told_along(session, effect.message)
+        if resume is not None:
+            text = prompts.resumed(resume.note, text)
         return await self._give(client, session, effect.run, effect.message, effect.part, text, files=files)
+
+    async def _told_along(self, session: Session, message: MessageId) -> ResumeRun | None:
+        """The resume behind a message in the lane whose word to the agent that message takes along."""
+        if not isinstance(session.phase, Working) or not session.phase.turn.resuming:
+            return None
+        turn = session.phase.turn
+        resumes = [
+            effect
+            for effect in await self._engine.ledger.read(find.effects_of, session.id)
+            if isinstance(effect, ResumeRun) and effect.run == turn.run and effect.attempt == turn.attempts
+        ]
+        return next((resume for resume in resumes if resume.tools and resume.message == message), None)
 
     async def _resume(self, effect: ResumeRun, claimed: Claimed) -> Event | None:
         session = await self._session_still_in(effect, claimed)
@@ -122,7 +146,8 @@ class AgentWork:
             return None
         client = await self._fence.client(effect.run)
         if effect.tools:
-            text = prompts.resumed(effect.note)
+            # A person's message that took the word along is there already, unless OpenCode has lost it.
+            text = prompts.resumed(effect.note, await self._text_again(session, effect.message))
             return await self._give(client, session, effect.run, effect.message, effect.part, text, effect.attempt)
         # No tool had started: the same message under the same ids wakes OpenCode's loop where it stopped.
         thread, directory = session.thread, session.workspace.directory
@@ -130,7 +155,7 @@ class AgentWork:
             original = await client.message(thread, directory, effect.original)
             parts = original.parts if original else []
             text = "".join(part.text for part in parts if part.type == "text" and not part.synthetic)
-            text = text or await self._text_again(session, effect.original)
+            text = text or await self._text_again(session, effect.original) or prompts.resumed("")
             part = part_id(effect.original)
             await client.prompt(thread, directory, effect.original, part, text, *self._starts.chosen(session))
         return await self._went_on(client, effect.run, thread, directory, effect.attempt)
@@ -166,7 +191,7 @@ class AgentWork:
         return goes_on(session, attempt)
 
     async def _text_again(self, session: Session, message: MessageId) -> str:
-        """The text of a message that OpenCode lost: made again from the effect that first carried it."""
+        """The text of a message that OpenCode lost, made again from the effect that first carried it; empty if none did."""
         ledger = self._engine.ledger
         for effect in await ledger.read(find.effects_of, session.id):
             if isinstance(effect, NudgeAgent) and effect.message == message:
@@ -175,7 +200,7 @@ class AgentWork:
                 if isinstance(effect, StartRun) and session.workspace is not None and session.runs == 1:
                     return await first_text(self._engine, session, effect.prompt, session.workspace)
                 return prompts.follow_up(effect.prompt)
-        return prompts.resumed("")
+        return ""
 
     async def _answer(self, effect: AnswerPermission | AnswerQuestion) -> Event | None:
         session = await self._fence.session_in(effect.run)

@@ -157,6 +157,34 @@ async def test_a_failed_commit_is_told_to_everyone_in_it_and_the_next_one_works(
     assert await ledger.read(count_values) == 1
 
 
+async def test_a_log_that_cannot_be_emptied_undoes_no_turn_and_ends_no_ledger(
+    tmp_path: Path, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = await open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    for error, told in ((full, LedgerError), (ZeroDivisionError("a bug"), ZeroDivisionError)):
+
+        def broken(_tx: Tx, error: Exception = error) -> bool:
+            raise error
+
+        monkeypatch.setattr("dragoman.ledger.sqlite._empty_log", broken)
+        gate = threading.Event()
+
+        def hold(_tx: Tx, gate: threading.Event = gate) -> bool:
+            return gate.wait(100)
+
+        holding = asyncio.ensure_future(ledger.turn(hold))
+        together = asyncio.gather(put(ledger, repr(error)), ledger.wipe(), return_exceptions=True)
+        await asyncio.sleep(0)  # both wait now behind the turn that holds, for one commit
+        gate.set()
+        await holding
+        stored, wiped = await asyncio.wait_for(together, 60)
+        assert stored is None
+        assert isinstance(wiped, told)
+        assert await ledger.read(hosts.get_value, repr(error)) is not None
+
+
 async def test_a_connection_that_broke_is_replaced(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = await open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     await put(ledger, "before")

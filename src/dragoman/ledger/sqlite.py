@@ -233,8 +233,11 @@ class SqliteLedger:
         self._commit_turns([waiting for waiting in group if not waiting.between])
         for waiting in group:
             if waiting.between:
-                cursor = self._connection.cursor()
-                waiting.result = waiting.run(SqliteTx(cursor, self._now(cursor), waiting.woken))
+                try:
+                    cursor = self._connection.cursor()
+                    waiting.result = waiting.run(SqliteTx(cursor, self._now(cursor), waiting.woken))
+                except Exception as error:  # noqa: BLE001  a border: the turns of this group are on disk, come what may
+                    waiting.error = _translated(error)
 
     def _commit_turns(self, group: list[_Waiting]) -> None:
         if not group:

@@ -16,6 +16,7 @@ from dragoman.opencode.client import OpenCode
 from dragoman.opencode.inbound import RunView, Verdict
 
 _LEAST_S = 0.05
+_LOOKS = 5  # a run that looks another way each time is at work
 
 
 async def untold_cut(client: OpenCode, session: Session, message: MessageId) -> tuple[str, RunInterrupted] | None:
@@ -37,7 +38,7 @@ async def untold_cut(client: OpenCode, session: Session, message: MessageId) -> 
     given = turn.messages[turn.messages.index(message) - 1 :]
     view = RunView(turn.run, thread, place.directory, given, attempts=turn.attempts)
     verdict: Verdict | None = None
-    while True:
+    for _ in range(_LOOKS):
         view.apply_snapshot(await client.snapshot(thread, place.directory, view.resync_from()))
         verdict = view.settled(verdict)
         if verdict is None or not isinstance(verdict.event, RunInterrupted):
@@ -47,3 +48,4 @@ async def untold_cut(client: OpenCode, session: Session, message: MessageId) -> 
         if verdict.confirmed:
             return f"{turn.run}:{verdict.key}", verdict.event
         await asyncio.sleep(max(_LEAST_S, verdict.wait_s))
+    return None

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from dragoman.core import step as machine
 from dragoman.core.effects import StartRun, SteerRun
 from dragoman.core.events import Event
-from dragoman.errors import LedgerError
+from dragoman.core.retry import TOO_OLD_S
+from dragoman.errors import ForgeError, LedgerError
 from dragoman.ids import MessageId, PartId, SessionId
 from dragoman.ledger import effects, pools
 from dragoman.ledger.effects import Claimed
@@ -296,3 +297,24 @@ async def test_a_job_that_recurs_is_done_and_waits_once(
         assert (await row(ledger, number + 1)).due_at - clock.now == 3_600.0
         assert (await row(ledger, number + 1)).attempts == 0
         await move(ledger, clock, 3_600.0, "system")
+
+
+@pytest.mark.parametrize("trouble", [ZeroDivisionError("a bug"), ForgeError("gone", "missing", retryable=False)])
+@pytest.mark.parametrize("job", sorted(pools.RECURRING))
+async def test_a_job_that_recurs_is_never_given_up(
+    ledger: SqliteLedger, clock: HeldClock, start: StartWorkers, job: str, trouble: Exception
+) -> None:
+    heals_at = 8
+
+    async def perform(claimed: Claimed) -> None:
+        if claimed.attempts < heals_at:
+            raise trouble
+        raise Recurs(3_600.0)
+
+    await ledger.turn(effects.insert_job, pools.Job(name=job))
+    start(perform, pool="system")
+    for attempt in range(1, heals_at):
+        await until_attempt(ledger, attempt)
+        await move(ledger, clock, TOO_OLD_S, "system")
+    await until_outcome(ledger, "done", 1)
+    assert (await row(ledger, 2)).due_at - clock.now == 3_600.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from dragoman.core.effects import (
     AbortRun,
@@ -35,6 +35,11 @@ Pool = Literal["linear", "issue", "start", "agent", "abort", "desk", "ship", "ti
 
 # Effects of these pools carry the host of their session and are claimed by that host alone.
 HOST_POOLS: frozenset[Pool] = frozenset({"start", "agent", "abort", "desk", "ship"})
+
+# Jobs that are begun with the service and come again and again. They are never given up: nothing would begin them anew.
+CLEANUP: Final = "cleanup"
+POLL: Final = "reviews"
+RECURRING: frozenset[str] = frozenset({CLEANUP, POLL})
 
 # In the `host` column: whichever host comes first.
 ANY_HOST = ""

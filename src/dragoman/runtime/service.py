@@ -38,7 +38,7 @@ from dragoman.runtime.performers.housekeeping import Housekeeping
 from dragoman.runtime.performers.keeping import Keeping
 from dragoman.runtime.performers.outbox import Outbox
 from dragoman.runtime.performers.people import People
-from dragoman.runtime.performers.reviews import POLL, Reviews
+from dragoman.runtime.performers.reviews import Reviews
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.start_gate import StartGate
 from dragoman.runtime.stopwatch import Stopwatch
@@ -297,8 +297,10 @@ class Service:
         cleanup_s = self.settings.session_cleanup_interval_minutes * 60.0
         try:
             await self.ledger.turn(effects.release_host, self.host)
-            await self.ledger.turn(effects.insert_job, pools.Job(name="cleanup"), after_s=cleanup_s)
-            await self.ledger.turn(effects.insert_job, pools.Job(name=POLL), after_s=self.settings.rules.review_poll_s)
+            await self.ledger.turn(effects.insert_job, pools.Job(name=pools.CLEANUP), after_s=cleanup_s)
+            await self.ledger.turn(
+                effects.insert_job, pools.Job(name=pools.POLL), after_s=self.settings.rules.review_poll_s
+            )
             self._stopwatch = Stopwatch(self.metrics, await self.ledger.read(numbers.live_turns))
         except BaseException:
             await self.ledger.close()

@@ -19,7 +19,7 @@ from dragoman.core.retry import TOO_OLD_S, backoff, slow_backoff
 from dragoman.errors import ForgeError, LedgerError, Theirs
 from dragoman.ledger import effects
 from dragoman.ledger.effects import Claimed
-from dragoman.ledger.pools import Job, Pool
+from dragoman.ledger.pools import RECURRING, Job, Pool
 from dragoman.ledger.tx import Tx
 from dragoman.runtime.engine import Engine, Heard
 
@@ -236,18 +236,20 @@ class Workers:
             await self._after_refusal(claimed, kind, error)
         except Exception as error:  # noqa: BLE001  a bug of ours must not take the pool down; it is tried again, with care
             _log.error("effect.broke", effect=kind, session=claimed.session, n=claimed.n, exc_info=True)
-            if claimed.attempts >= BROKEN_ATTEMPTS:
+            if _recurs(claimed):
+                await engine.postpone(claimed, slow_backoff(claimed.attempts), repr(error))
+            elif claimed.attempts >= BROKEN_ATTEMPTS:
                 await engine.park(claimed, repr(error), _what_now(claimed))
             else:
                 await engine.postpone(claimed, backoff(claimed.attempts), repr(error))
 
     async def _after_refusal(self, claimed: Claimed, kind: str, error: Theirs) -> None:
         too_old = claimed.until - self._lease_s - claimed.created_at > TOO_OLD_S
-        if not error.retryable or too_old:
+        if (not error.retryable or too_old) and not _recurs(claimed):
             _log.warning("effect.parked", effect=kind, session=claimed.session, n=claimed.n, error=str(error))
             await self._engine.park(claimed, str(error), _what_now(claimed))
             return
-        pause = slow_backoff if isinstance(error, ForgeError) else backoff
+        pause = slow_backoff if isinstance(error, ForgeError) or _recurs(claimed) else backoff
         wait_s = pause(claimed.attempts, error.retry_after_s)
         _log.info(
             "effect.postponed", effect=kind, session=claimed.session, n=claimed.n, wait_s=wait_s, error=str(error)
@@ -283,6 +285,11 @@ class Workers:
     def _woken_by(self, pools: frozenset[Pool]) -> None:
         if self.pool in pools:
             self._woken.set()
+
+
+def _recurs(claimed: Claimed) -> bool:
+    """Whether nothing would begin it anew once it is given up."""
+    return isinstance(claimed.effect, Job) and claimed.effect.name in RECURRING
 
 
 def _what_now(claimed: Claimed) -> Event | None:

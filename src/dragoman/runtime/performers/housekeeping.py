@@ -9,11 +9,11 @@ from dragoman.config import Settings
 from dragoman.core.events import Event
 from dragoman.ledger import cleanup, effects, forgetting
 from dragoman.ledger.effects import Claimed
-from dragoman.ledger.pools import Job
+from dragoman.ledger.pools import POLL, Job
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.performers.forgetting import Forgetting
 from dragoman.runtime.performers.keeping import Keeping
-from dragoman.runtime.performers.reviews import LOOK, POLL, Reviews
+from dragoman.runtime.performers.reviews import LOOK, Reviews
 from dragoman.runtime.workers import Recurs
 
 TIDY = "tidy"

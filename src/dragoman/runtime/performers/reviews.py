@@ -18,7 +18,7 @@ from dragoman.core.session import Session
 from dragoman.errors import ForgeError
 from dragoman.ids import SessionId, session_of
 from dragoman.ledger import effects, find, turns
-from dragoman.ledger.pools import Job
+from dragoman.ledger.pools import POLL, Job
 from dragoman.ledger.tx import Tx
 from dragoman.repositories.forge import Forge
 from dragoman.repositories.github_hooks import Hint
@@ -27,7 +27,7 @@ from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import Postponed
 
-LOOK, POLL = "look", "reviews"  # names of jobs; a look's goes on with the session and a moment
+LOOK = "look"  # the name of a job; it goes on with the session and a moment
 SLOWEST = 15  # times the usual pause, where nothing happens
 LOOKS_MOST = 10  # because of one delivery, while GitHub does not know whether it can be merged
 _log = logs.get("review")

@@ -233,6 +233,7 @@ def test_the_state_comes_back_and_is_readable_for_us_alone(tmp_path: Path) -> No
 async def test_one_process_at_a_time_tends_a_data_folder(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     async with adopt.exclusive(lock):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
         with pytest.raises(Refusal, match="Another process is starting or ending OpenCode"):
             async with adopt.exclusive(lock, deadline_s=0.2):
                 pass

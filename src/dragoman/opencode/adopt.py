@@ -137,7 +137,7 @@ async def exclusive(path: Path, deadline_s: float = 90.0) -> AsyncIterator[None]
     Raises  Refusal when another one holds it for longer than a start and an end take
     """
     deadline = time.monotonic() + deadline_s
-    with path.open("ab") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

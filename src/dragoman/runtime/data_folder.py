@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -46,18 +47,20 @@ def lock(path: Path) -> IO[str]:
 
 def host_id(path: Path) -> HostId:
     """The name of this data folder, made once."""
-    if not path.is_file():
-        path.write_text(f"{os.uname().nodename}-{os.urandom(4).hex()}", encoding="utf-8")
-        path.chmod(0o600)
-    return HostId(path.read_text(encoding="utf-8").strip())
+    return HostId(_made_once(path, lambda: f"{os.uname().nodename}-{os.urandom(4).hex()}"))
 
 
 def key(path: Path) -> str:
-    """A random key, made once, whole or not at all, for nobody else to read."""
+    """A random key, made once."""
+    return _made_once(path, lambda: secrets.token_hex(32))
+
+
+def _made_once(path: Path, make: Callable[[], str]) -> str:
+    """What the file says, made when there is none: whole or not at all, for nobody else to read."""
     if not path.is_file() or not path.stat().st_size:
         fresh = path.with_name(f"{path.name}.new")
         fresh.unlink(missing_ok=True)
         fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_hex(32), encoding="ascii")
+        fresh.write_text(make(), encoding="utf-8")
         fresh.replace(path)
-    return path.read_text(encoding="ascii").strip()
+    return path.read_text(encoding="utf-8").strip()

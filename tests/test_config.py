@@ -161,6 +161,12 @@ def test_a_good_value_is_taken(folder: Path, name: str, value: str, field: str, 
         ("SESSION_MAX_MESSAGES", "fifty", "is no whole number. Example: 50"),
         ("LINEAR_AGENT_MODE", "bot", "must be one of agent, comment"),
         ("SESSION_STORAGE_URL", "postgresql://localhost/x", "names a postgresql server"),
+        (
+            "SESSION_STORAGE_URL",
+            "mysql://h/d",
+            "must be sqlite:/// and a file, or memory:// (redis:// or rediss:// for a copy beside the ledger)",
+        ),
+        ("LEDGER_URL", "mysql://h/d", "must be sqlite:/// and a file, or memory://. Example"),
         ("SESSION_STORAGE_URL", "sqlite://x.db", "must be sqlite:/// and a file, or memory://"),
         ("SESSION_STORAGE_URL", "sqlite:///", "must be sqlite:/// and a file"),
         ("SESSION_STORAGE_URL", "memory://x", "must be sqlite:/// and a file"),
@@ -420,6 +426,13 @@ def test_a_local_repository_counts_from_the_file_that_names_it(folder: Path) -> 
 def test_without_a_file_it_says_where_repositories_are_named(tmp_path: Path) -> None:
     [told] = problems(tmp_path)
     assert told.startswith(f"No repository is configured. Add to {tmp_path / 'dragoman.toml'}")
+
+
+def test_the_example_of_a_repository_can_be_written_down_as_it_is_told(tmp_path: Path) -> None:
+    [told] = problems(tmp_path)
+    example = told.partition("[[repositories]]")
+    (tmp_path / "dragoman.toml").write_text("".join(example[1:]).replace(" ⏎ ", "\n"))
+    assert [repository.name for repository in load(tmp_path).repositories] == ["acme/shop"]
 
 
 # ── secrets and doubts ───────────────────────────────────────────────────

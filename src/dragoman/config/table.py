@@ -27,7 +27,10 @@ from dragoman.record import Record
 from dragoman.repositories.configured import Repository, problems_of
 
 DEFAULT_FILE = "dragoman.toml"
-_REPOSITORY_EXAMPLE = '[[repositories]] name = "acme/shop" url = "https://github.com/acme/shop.git" default = true'
+# A problem is told in one line; ⏎ stands where TOML wants the next one.
+_REPOSITORY_EXAMPLE = (
+    '[[repositories]] ⏎ name = "acme/shop" ⏎ url = "https://github.com/acme/shop.git" ⏎ default = true'
+)
 _PARTS = ("repositories", "routing", "issue", "session", "opencode", "access", "triggers", "templates")
 
 # Rules that have a name in the environment: one place for each thing.

@@ -11,8 +11,8 @@ from dragoman.config.patterns import runs_away
 from dragoman.core.choosing import PRIORITIES, Handling, Mode, PermissionRule, Template, Trigger, Way
 from dragoman.core.filling import FIELDS, unknown_fields
 
-TRIGGER_EXAMPLE = '[[triggers]] label = "bug" mode = "session" template = "bugfix"'
-TEMPLATE_EXAMPLE = '[[templates]] name = "bugfix" text = "Write a failing test for {issue.key} first."'
+TRIGGER_EXAMPLE = '[[triggers]] ⏎ label = "bug" ⏎ mode = "session" ⏎ template = "bugfix"'
+TEMPLATE_EXAMPLE = '[[templates]] ⏎ name = "bugfix" ⏎ text = "Write a failing test for {issue.key} first."'
 _ACTIONS: tuple[Literal["allow", "ask", "deny"], ...] = ("allow", "ask", "deny")
 _CONDITIONS = ("words", "label", "team", "project", "state", "creator")
 _OUTCOMES = ("mode", "template", "repository", "agent", "model", "permissions", "priority")

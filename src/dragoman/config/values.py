@@ -150,7 +150,7 @@ def opencode_url(value: str) -> tuple[str, str]:
 
 def storage_url(folder: Path) -> Callable[[str], str]:
     """redis://…, rediss://…, or a ledger."""
-    ledger = ledger_url(folder)
+    ledger = ledger_url(folder, beside=" (redis:// or rediss:// for a copy beside the ledger)")
 
     def parse(value: str) -> str:
         return _redis(value) if value.partition(":")[0].lower() in REDIS else ledger(value)
@@ -158,8 +158,11 @@ def storage_url(folder: Path) -> Callable[[str], str]:
     return parse
 
 
-def ledger_url(folder: Path) -> Callable[[str], str]:
-    """sqlite:////absolute, sqlite:///relative to `folder`, memory://, or nothing."""
+def ledger_url(folder: Path, beside: str = "") -> Callable[[str], str]:
+    """sqlite:////absolute, sqlite:///relative to `folder`, memory://, or nothing.
+
+    beside  what else would do, for the one who is told that this will not
+    """
 
     def parse(value: str) -> str:
         if value in {"", "memory://"}:
@@ -174,7 +177,7 @@ def ledger_url(folder: Path) -> Callable[[str], str]:
             raise Problem(f"names a {scheme} server, which this version does not use. {_LEDGER_EXAMPLE}")
         file = value.removeprefix("sqlite:///")
         if file == value or not file:
-            raise Problem(f"must be sqlite:/// and a file, or memory://. {_LEDGER_EXAMPLE}")
+            raise Problem(f"must be sqlite:/// and a file, or memory://{beside}. {_LEDGER_EXAMPLE}")
         place = (folder / file).absolute()
         if place.is_dir():
             raise Problem(f"names a folder, not a file. {_LEDGER_EXAMPLE}")

@@ -188,19 +188,19 @@ def test_an_abort_that_nobody_waits_for_any_more_changes_nothing() -> None:
 
 # ── withdrawn ────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
-    "reason,words",
+    "withdrawn,words",
     [
-        ("unassigned", "unassigned"),
-        ("issue_completed", "completed"),
-        ("issue_canceled", "canceled"),
-        ("app_revoked", "revoked"),
+        (Withdrawn(reason="unassigned"), "unassigned"),
+        (Withdrawn(reason="issue_completed"), "completed"),
+        (Withdrawn(reason="issue_canceled"), "canceled"),
+        (Withdrawn(reason="app_revoked"), "revoked"),
     ],
 )
-def test_withdrawal_ends_the_work_with_one_word_about_why(reason: str, words: str) -> None:
+def test_withdrawal_ends_the_work_with_one_word_about_why(withdrawn: Withdrawn, words: str) -> None:
     story = Story().works()
-    story.hear(Withdrawn(reason=reason))  # type: ignore[arg-type]
+    story.hear(withdrawn)
     assert words in answer(story.aborts())
-    assert story.phase == Closed(reason=reason)
+    assert story.phase == Closed(reason=withdrawn.reason)
     assert len(story.all(ClearWorkspace)) == 1  # what lies there is saved first
 
 

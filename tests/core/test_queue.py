@@ -5,6 +5,7 @@ from __future__ import annotations
 from dragoman.core.effects import Remind
 from dragoman.core.events.runs import PlaceInQueue
 from dragoman.core.events.timers import HeartbeatDue, PlaceDue
+from dragoman.core.session import Turn, live_turn
 from tests.core.histories import Story, bodies
 
 FIRST = "All places are taken by running work. Yours is number 3 in the queue and starts by itself."
@@ -21,6 +22,13 @@ def stands(story: Story, place: int) -> list[str]:
     return bodies(story.hear(PlaceInQueue(run=story.run, place=place)))
 
 
+def turn(story: Story) -> Turn:
+    """The turn that is under way."""
+    found = live_turn(story.session)
+    assert found is not None
+    return found
+
+
 def test_the_place_is_said_at_once_and_looked_up_again_after_five_minutes() -> None:
     story = waiting()
     followed = story.hear(PlaceInQueue(run=story.run, place=3))
@@ -33,7 +41,7 @@ def test_a_new_place_is_said_at_most_every_five_minutes() -> None:
     said = stands(story, 3)
     for _ in range(10):
         story.now += 60.0
-        said += stands(story, 2 if story.now < story.session.phase.turn.place_at + 300.0 else 1)  # type: ignore[union-attr]
+        said += stands(story, 2 if story.now < turn(story).place_at + 300.0 else 1)
     assert said == [FIRST, "Still in the queue: number 1 now."]
 
 
@@ -49,7 +57,7 @@ def test_a_place_that_is_told_late_changes_nothing() -> None:
     story = waiting()
     story.starts()
     assert stands(story, 1) == []
-    assert story.session.phase.turn.waiting == ""  # type: ignore[union-attr]  # it works
+    assert turn(story).waiting == ""  # it works
 
 
 def test_waiting_in_our_own_queue_has_no_end_and_is_no_silence() -> None:

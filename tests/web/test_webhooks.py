@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.web import body as body_module
 from tests.marks import deep
 from tests.web.conftest import Doorway, OpenDoorway
 from tests.web.sockets import DEADLINE_S, OLD_SECRET, ORGANIZATION, ask, connected, recording, request, sign
@@ -194,6 +195,23 @@ async def test_a_length_that_announces_too_much_is_refused_though_less_comes(ope
         told = await line.closed_by_the_other_side()
     assert told == b"" or told.startswith(b"HTTP/1.1 413")
     assert door.webhook.counts["too_large"] == 1
+
+
+async def test_a_sender_of_too_much_that_goes_quiet_has_its_answer_all_the_same(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_module, "DISCARD_S", 0.3)
+    async with connected(door.url) as line:
+        line.writer.write(request(b" " * 1_000, length=6 * MIB))
+        assert (await line.answer()).status == 413
+
+
+async def test_no_more_is_discarded_than_may_be(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_module, "DISCARD_MOST", MIB)
+    monkeypatch.setattr(body_module, "DISCARD_S", 10 * DEADLINE_S)
+    async with connected(door.url) as line:
+        line.writer.write(request(b" " * (2 * MIB), length=100 * MIB))
+        assert (await line.answer()).status == 413
 
 
 async def test_bytes_beyond_the_announced_length_are_no_part_of_the_body(door: Doorway) -> None:

@@ -172,7 +172,7 @@ class Simulator:
                 await self._quiet.wait()
         assert self._server is not None
         assert self._serving is not None
-        self._server.stop()  # type: ignore[no-untyped-call]
+        self._server.stop()  # type: ignore[no-untyped-call]  # granian's is untyped
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serving, _STOP_WITHIN_S)
         await threads.gone(self._threads)

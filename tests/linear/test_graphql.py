@@ -205,3 +205,10 @@ def test_messages_are_one_bounded_line() -> None:
 def test_any_reply_is_data_or_an_error(status: int, reply: object, own_id: bool) -> None:
     said = answer(status, json.dumps(reply).encode(), own_id=own_id)
     assert isinstance(said, dict | LinearError)
+
+
+@pytest.mark.parametrize("body", [b"", recording("graphql-authentication-error-401")])
+def test_a_refused_token_names_the_settings_it_comes_from(body: bytes) -> None:
+    error = decipher(401, {}, body, now=NOW)
+    assert isinstance(error, Unauthorized)
+    assert "LINEAR_ACCESS_TOKEN, or of LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET" in str(error)

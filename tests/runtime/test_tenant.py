@@ -120,6 +120,8 @@ async def test_what_was_learnt_serves_after_a_restart_while_linear_is_down(start
     assert await again.is_ours(OURS) is True
     assert await again.is_ours(FOREIGN) is False
     assert (again.app_user, again.names) == ("app", ("OpenCode", "opencode"))
+    await until(lambda: again.trouble)  # an operator sees it, although work goes on
+    assert first.trouble == ""
 
 
 async def test_another_token_makes_another_organization_ours(started: StartTenant) -> None:

@@ -105,6 +105,10 @@ def _was_written(data: dict[str, Any]) -> bool:
     return any(isinstance(payload, dict) and payload.get("success") is True for payload in data.values())
 
 
+# Whoever reads this can mend it: the settings that the token comes from.
+_REFUSED = "Linear does not accept the token of LINEAR_ACCESS_TOKEN, or of LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET"
+
+
 def _without_json(status: int, headers: Mapping[str, str], now: float) -> LinearError:
     """A proxy or an error page has answered; only the status can be believed."""
     if status == 429:
@@ -113,7 +117,7 @@ def _without_json(status: int, headers: Mapping[str, str], now: float) -> Linear
             retry_after_s=seconds_until_reset(headers, read_quota(headers), now),
         )
     if status == 401:
-        return Unauthorized("Linear does not accept the token (HTTP 401).")
+        return Unauthorized(f"{_REFUSED} (HTTP 401).")
     retry_after_s = seconds_until_reset(headers, Quota(), now) if status >= 500 else None
     return LinearError(f"Linear answered HTTP {status} without JSON.", retry_after_s=retry_after_s)
 
@@ -129,7 +133,7 @@ def _error(
             retry_after_s=seconds_until_reset(headers, read_quota(headers), now),
         )
     if words & _IDENTITY_WORDS or (status == 401 and not words & _LASTING_WORDS):
-        return Unauthorized(f"Linear does not accept the token: {message}")
+        return Unauthorized(f"{_REFUSED}: {message}")
     if own_id and (status == 409 or any(_DUPLICATE.search(_raw_message(error)) for error in errors)):
         return DuplicateWrite(message)
     missing = any(_MISSING.search(_raw_message(error)) for error in errors)

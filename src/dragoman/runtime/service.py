@@ -260,8 +260,9 @@ class Service:
         found += (f"settings: {problem}" for problem in self.live.problems)
         if self.live.waiting:
             found.append(f"settings: a restart is needed for {', '.join(self.live.waiting)}")
-        if self.tenant.organization is None:
-            found.append("linear: has not told yet who we are")
+        if self.tenant.organization is None or self.tenant.trouble:
+            why = f": {self.tenant.trouble}" if self.tenant.trouble else ""
+            found.append(f"linear: has not told yet who we are{why}")
         if self.projector is not None and (trouble := self.projector.trouble()):
             found.append(f"projection: {trouble}; the ledger holds everything, nothing is lost")
         return found

@@ -19,12 +19,16 @@ _log = logs.get("tenant")
 
 
 class Tenant:
-    """Who we are. Linear being down does not keep the service from starting: then nothing is known for a while."""
+    """Who we are. Linear being down does not keep the service from starting: then nothing is known for a while.
+
+    trouble  why Linear has not told it since the start; empty when it has, or was not asked yet
+    """
 
     def __init__(self, linear: Linear, ledger: SqliteLedger) -> None:
         self._linear = linear
         self._ledger = ledger
         self._tried = asyncio.Event()
+        self.trouble = ""
         self.organization: OrganizationId | None = None
         self.app_user: UserId | None = None
         self.names: tuple[str, ...] = ()  # by which people mention us
@@ -38,11 +42,13 @@ class Tenant:
                 viewer = await self._linear.viewer()
             except LinearError as error:
                 attempts += 1
+                self.trouble = logs.masked(str(error))
                 self._tried.set()
                 wait_s = backoff(attempts, error.retry_after_s)
                 _log.warning("viewer.unknown", error=str(error), again_in_s=wait_s)
                 await asyncio.sleep(wait_s)
                 continue
+            self.trouble = ""
             if self.organization is not None and self.organization != viewer.organization:
                 _log.warning("organization.changed", before=self.organization, now=viewer.organization)
             self.organization, self.app_user = viewer.organization, viewer.id

@@ -82,6 +82,21 @@ def test_the_safe_form_of_it_is_not_doubted(folder: Path, environment: dict[str,
     assert (examined.problems, examined.settings.doubts) == ((), ())
 
 
+@pytest.mark.parametrize("url", ["/nowhere/shop.git", "nowhere/shop.git", "file:///nowhere/my%20shop.git"])
+def test_a_repository_on_this_machine_that_is_not_there_is_doubted(folder: Path, url: str) -> None:
+    (folder / "dragoman.toml").write_text(f'[[repositories]]\nname = "acme/shop"\nurl = "{url}"\n')
+    [doubt] = examine(folder).settings.doubts
+    assert doubt.startswith("[[repositories]] 'acme/shop': there is no folder /")
+    assert "%20" not in doubt
+
+
+@pytest.mark.parametrize("url", ["{}/shop.git", "shop.git", "file://{}/shop.git", "git@host:nowhere/shop.git"])
+def test_a_repository_that_is_there_or_elsewhere_is_not_doubted(folder: Path, url: str) -> None:
+    (folder / "shop.git").mkdir()
+    (folder / "dragoman.toml").write_text(f'[[repositories]]\nname = "acme/shop"\nurl = "{url.format(folder)}"\n')
+    assert examine(folder).settings.doubts == ()
+
+
 def test_a_token_is_not_sent_to_another_machine_unencrypted(folder: Path) -> None:
     [told] = examine(folder, LINEAR_API_URL="http://api.linear.app").problems
     assert told.startswith(

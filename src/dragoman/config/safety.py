@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from dragoman.config import catalogue
 from dragoman.config.settings import Settings, credentials
 from dragoman.config.sources import Sources
-from dragoman.config.values import is_loopback
+from dragoman.config.values import is_loopback, is_there
 from dragoman.errors import ConfigurationError
 from dragoman.opencode.settings import read_operator_configuration
+from dragoman.repositories.remote import local_path
 
 SHORTEST_RETENTION_DAYS: Final = 8  # Linear repeats a delivery for hours, and people may send one again for a week
 SHORTEST_SECRET: Final = 16  # characters; fewer can be guessed by trying
@@ -113,6 +114,10 @@ def doubts(settings: Settings, sources: Sources) -> Iterator[str]:
             "words go by then, but the keys by which a repeated delivery is known are kept for nine days, or old work "
             "would be done again"
         )
+    for repository in settings.repositories:
+        path = local_path(repository.url)
+        if path is not None and not is_there(path.is_dir):
+            yield f"[[repositories]] {repository.name!r}: there is no folder {path}. Its url is a path: is it written whole?"
     for file in _files(settings, sources):
         if _others_may(file, stat.S_IROTH):
             yield f"{file} holds secrets, and every user of this machine may read it. Run: chmod o-r {file}"

@@ -102,3 +102,14 @@ def read_url(url: str) -> Remote:
     if any(character in user + password for character in "\n\r\0"):
         raise ValueError("the user or password of the url holds a line break")
     return Remote(url=bare, kind="network", user=user, password=password)
+
+
+def local_path(url: str) -> Path | None:
+    """The folder on this machine that an operator's URL or path means; None when it leads elsewhere or is none."""
+    try:
+        remote = read_url(url)
+    except ValueError:
+        return None
+    if remote.kind != "local":
+        return None
+    return Path(unquote(urlsplit(remote.url).path) if "://" in remote.url else remote.url)

@@ -98,6 +98,16 @@ async def test_a_forbidden_write_is_parked_and_not_tried_for_ever(make_stage: Ma
         await stage.until(lambda: stage.finals(session), "the answer to the next message")
 
 
+async def test_a_final_that_is_refused_for_an_unknown_reason_is_replaced_and_not_lost(make_stage: MakeStage) -> None:
+    async with make_stage() as stage:
+        stage.expected.append("final.refused")
+        stage.linear.faults.order(Fault(kind="refused", operation=WRITE, content_type="response"))
+        session = stage.mention()
+        kind, text = await stage.final(session)
+        assert kind == "response"
+        assert "dragoman sessions show" in text
+
+
 async def test_linear_may_be_down_when_we_start(make_stage: MakeStage) -> None:
     stage = make_stage()
     stage.linear.faults.order(Fault(kind="server_error", times=None))

@@ -37,9 +37,11 @@ _IDENTITY_WORDS = frozenset({"authentication error", "unauthenticated"})
 _PASSING_WORDS = frozenset(
     {"network error", "bootstrap error", "internal error", "internal server error", "lock timeout", "unknown"}
 )
-_INPUT_WORDS = frozenset({"invalid input", "input error", "bad user input", "graphql validation failed"})
 _NO_ACCESS_WORDS = frozenset({"forbidden", "feature not accessible", "usage limit exceeded"})
-_LASTING_WORDS = _INPUT_WORDS | _NO_ACCESS_WORDS | {"user error", "graphql error", "graphql parse failed"}
+_LASTING_WORDS = _NO_ACCESS_WORDS | {
+    *("invalid input", "input error", "bad user input", "graphql validation failed"),
+    *("user error", "graphql error", "graphql parse failed"),
+}
 
 
 class RateLimited(LinearError):
@@ -50,7 +52,11 @@ class RateLimited(LinearError):
 
 
 class InputRefused(LinearError):
-    """Linear will not take what we wrote, for good; something else in its place may be taken."""
+    """Linear will not take what we wrote, for good; something else in its place may be taken.
+
+    So is everything that lasts, unless it says that we have no access or that what we write to is gone: a final activity
+    whose refusal we do not understand must not end in silence.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=False)
@@ -137,18 +143,19 @@ def _error(
     if own_id and (status == 409 or any(_DUPLICATE.search(_raw_message(error)) for error in errors)):
         return DuplicateWrite(message)
     missing = any(_MISSING.search(_raw_message(error)) for error in errors)
-    if words & _INPUT_WORDS and not words & _NO_ACCESS_WORDS and not missing:
-        return InputRefused(f"Linear refused: {message}")
-    if words & _LASTING_WORDS or missing:
+    if words & _NO_ACCESS_WORDS or missing:
         return LinearError(f"Linear refused: {message}", retryable=False)
+    if words & _LASTING_WORDS:
+        return InputRefused(f"Linear refused: {message}")
     if words & _PASSING_WORDS or status >= 500:
         return LinearError(
             f"Linear failed: {message}",
             retry_after_s=seconds_until_reset(headers, Quota(), now) if status >= 500 else None,
         )
     by_person = any(_extensions(error).get("userError") is True for error in errors)
-    lasting = by_person or (400 <= status < 500 and status != 408)
-    return LinearError(f"Linear {'refused' if lasting else 'failed'}: {message}", retryable=not lasting)
+    if by_person or (400 <= status < 500 and status != 408):
+        return InputRefused(f"Linear refused: {message}")
+    return LinearError(f"Linear failed: {message}")
 
 
 def _extensions(error: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ KINDS = (
     "lose_reply",  # executed, then the connection is cut in the middle of the answer
     "gone",  # "Entity not found", permanent
     "forbidden",  # permanent
+    "refused",  # HTTP 400 for no reason that Linear documents, nothing executed
     "unauthorized",  # HTTP 401 AUTHENTICATION_ERROR
 )
 _LONGEST_HANG_S = 600.0
@@ -141,6 +142,9 @@ class Faults:
                 return _refused(200, not_found("AgentSession"), quota.headers())
             case "forbidden":
                 return _refused(200, forbidden(), quota.headers())
+            case "refused":
+                body = b'{"errors":[{"message":"Bad Request"}]}'
+                return Reply(status=400, body=body, headers=(("content-type", "application/json"),))
             case _:
                 return _refused(401, not_authenticated(), {})
 

@@ -196,6 +196,24 @@ async def test_a_connection_that_broke_is_replaced(tmp_path: Path, open_ledger: 
     assert await ledger.read(count_values) == 2
 
 
+async def test_a_ledger_that_was_read_only_for_a_while_is_written_again(
+    tmp_path: Path, open_ledger: OpenLedger
+) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = await open_ledger(f"sqlite:///{path}")
+    await put(ledger, "before")
+    ledger._connection.close()
+    # What SQLite gives who opens a file that may not be written at that moment.
+    ledger._connection = sqlite3.connect(
+        f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=5
+    )
+    with pytest.raises(LedgerError) as caught:
+        await put(ledger, "during")
+    assert caught.value.retryable
+    await put(ledger, "after")
+    assert await ledger.read(count_values) == 2
+
+
 async def test_a_lock_that_another_process_keeps_is_an_error_that_may_be_retried(
     tmp_path: Path, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,8 +43,9 @@ _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sq
     sqlite3.SQLITE_PROTOCOL,
 }
 _LASTING = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-# After these the connection itself is in doubt; a closed connection has no code at all.
-_REOPEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, 0}
+# After these the connection itself is in doubt. One that was opened while the file could not be written stays read-only.
+_BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+_REOPEN = _BROKEN | {0}  # a closed connection has no code at all
 
 
 class SqliteTx:
@@ -271,6 +272,8 @@ class SqliteLedger:
                 if not self._connection.in_transaction:
                     # SQLite gave up the whole transaction, and the turns before this one with it.
                     raise sqlite3.OperationalError(str(error)) from error
+                if isinstance(error, sqlite3.Error) and _code(error) in _BROKEN:
+                    raise  # not this turn's fault: a new connection is needed
                 cursor.execute("ROLLBACK TO turn")
                 waiting.error = _translated(error)
             cursor.execute("RELEASE turn")

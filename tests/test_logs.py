@@ -36,6 +36,27 @@ def output() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+class FullDisk(io.StringIO):
+    """A file on a disk that has no room."""
+
+    room = False
+
+    def write(self, text: str, /) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_breaks_nobody_and_goes_on_when_there_is_room(output: io.StringIO) -> None:
+    full = FullDisk()
+    logs.configure(level="debug", stream=full)
+    logs.get("part").warning("line.lost")
+    logging.getLogger("library").error("lost, too")
+    full.room = True
+    logs.get("part").warning("line.written")
+    assert [json.loads(line)["event"] for line in full.getvalue().splitlines()] == ["line.written"]
+
+
 def forms(secret: str) -> set[str]:
     raw = secret.encode()
     return {

@@ -7,6 +7,8 @@ JSON when the output is no terminal.
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import logging
 import re
 import sys
@@ -14,7 +16,7 @@ import threading
 from collections.abc import Iterable, MutableMapping
 from json import dumps as json_text
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -36,6 +38,7 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
+    lines = cast(TextIO, _Lines(out))
     renderer: Any = (
         structlog.processors.JSONRenderer(serializer=_as_json)
         if as_json
@@ -49,10 +52,10 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     structlog.configure(
         processors=[*stamped, scrub, renderer],  # scrubbed last: nothing is added after it
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.PrintLoggerFactory(lines),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_name_part, *stamped],
@@ -62,6 +65,24 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+
+class _Lines(io.TextIOBase):
+    """Writes to `out`; what cannot be written is lost. A log on a full disk, or a pipe that nobody reads any more, must not
+    end what it tells about: a run would go on with nobody who follows it."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def write(self, text: str, /) -> int:
+        with contextlib.suppress(OSError):
+            self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._out.flush()
 
 
 def hand_over() -> None:

@@ -19,6 +19,14 @@ def test_a_full_bucket_gives_as_many_as_it_holds_at_once(most: int) -> None:
     assert admit(full_at, T0 + WINDOW_S, most) is not None
 
 
+@given(most=st.integers(1, 60), back_s=st.floats(3 * WINDOW_S, 1e6))
+def test_nobody_waits_for_a_moment_from_before_the_clock_was_set_back(most: int, back_s: float) -> None:
+    full_at = 0.0
+    while (then := admit(full_at, T0, most)) is not None:
+        full_at = then
+    assert admit(full_at, T0 - back_s, most) is not None
+
+
 @given(most=st.integers(1, 60), gaps=st.lists(st.floats(0, 90), max_size=80))
 def test_no_stretch_of_time_lets_more_through_than_a_burst_and_what_dripped_in(most: int, gaps: list[float]) -> None:
     full_at, now, taken = 0.0, T0, []

@@ -10,10 +10,11 @@ import pytest
 
 from dragoman.errors import ConfigurationError, LedgerError, Refusal
 from dragoman.ids import SessionId
-from dragoman.ledger import hosts, read, turns
+from dragoman.ledger import effects, hosts, read, turns
+from dragoman.ledger.pools import Job
 from dragoman.ledger.sqlite import SqliteLedger
 from dragoman.ledger.tx import Tx
-from tests.builders import HOST, a_post, a_session, a_step_to, a_tick
+from tests.builders import HOST, SESSION, a_post, a_reminder, a_session, a_step_to, a_tick
 from tests.ledger.conftest import OpenLedger, columns
 from tests.ledger_clock import HeldClock
 
@@ -363,6 +364,31 @@ async def test_hosts_are_known_by_their_heartbeat(ledger: SqliteLedger, clock: H
     assert await ledger.read(hosts.hosts) == [hosts.Host(id=HOST, silent_s=7.0, info='{"pid": 1}')]
     await ledger.turn(hosts.beat, HOST)
     assert await ledger.read(hosts.hosts) == [hosts.Host(id=HOST, silent_s=0.0, info="{}")]
+
+
+async def test_a_clock_that_is_set_back_keeps_nothing_waiting(ledger: SqliteLedger, clock: HeldClock) -> None:
+    await ledger.turn(hosts.beat, HOST)
+    clock.now += 9
+    await ledger.turn(effects.insert_job, Job(name="look"), after_s=600)
+    await ledger.turn(
+        turns.receive,
+        SESSION,
+        a_tick(),
+        new=a_session,
+        turn_of=a_step_to(a_post("one"), a_post("two"), a_reminder(900)),
+    )
+    (claimed,) = await ledger.turn(effects.claim, "linear", host=HOST, limit=9, lease_s=30)
+    await ledger.turn(effects.retry, claimed, 15, "no answer")
+    clock.now += 1 - 3600
+    assert await ledger.turn(hosts.beat, HOST) == 3590
+    clock.now += 25  # the clock was ten seconds further than the last heartbeat knew
+    for text in ("one", "two"):
+        (claimed,) = await ledger.turn(effects.claim, "linear", host=HOST, limit=9, lease_s=30)
+        assert claimed.effect == a_post(text)
+        await ledger.turn(effects.finish, claimed)
+    assert await ledger.turn(hosts.beat, HOST) == 0
+    assert await ledger.read(effects.next_due, "system", HOST) == clock.now + 600 - 16
+    assert await ledger.read(effects.next_due, "timers", HOST) == clock.now + 3600 + 900 - 26  # they go by that clock
 
 
 async def test_single_values_are_replaced(ledger: SqliteLedger) -> None:

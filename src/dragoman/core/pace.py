@@ -25,6 +25,8 @@ def admit(full_at: float, now: float, most: int) -> float | None:
     Source   the generic cell rate algorithm, which is a token bucket in one number: ITU-T I.371, appendix
     """
     each_s = WINDOW_S / most
+    if full_at > now + WINDOW_S + each_s:  # further away than it can be: the clock was set back
+        full_at = now
     full_at = max(full_at, now)
     # Half an interval of grace: sums of floats must not refuse the last of `most`.
     return full_at + each_s if full_at - now <= WINDOW_S - each_s / 2 else None

@@ -22,13 +22,14 @@ from dragoman.ledger.tx import Tx, Value
 from dragoman.record import Record
 
 FLEETING_S = 20.0  # an ephemeral activity that is later than this is not worth sending
+NEAR_S = 60.0  # what is due so soon is left when the clock was set back: most of it was queued or claimed after that
 ERROR_LIMIT = 2_000  # characters of an error that are kept
 
 _SQL = queries.load("effects")
 _JOB_FORWARD = _SQL["job_forward"]
 _INSERT, _JOB_WAITS, _CLAIM, _END = _SQL["insert"], _SQL["job_waits"], _SQL["claim"], _SQL["end"]
 _ADVANCE, _DROP_FLEETING, _RETRY, _RENEW = _SQL["advance"], _SQL["drop_fleeting"], _SQL["retry"], _SQL["renew"]
-_RELEASE_HOST, _NEXT_DUE = _SQL["release_host"], _SQL["next_due"]
+_RELEASE_HOST, _NEXT_DUE, _BRING_FORWARD = _SQL["release_host"], _SQL["next_due"], _SQL["bring_forward"]
 _log = logs.get("ledger")
 
 
@@ -186,6 +187,17 @@ def renew(tx: Tx, claimed: Claimed, lease_s: float) -> bool:
 def release_host(tx: Tx, host: HostId) -> int:
     """Let what an earlier process of `host` had claimed fall due at once; for the start of a host's only process."""
     rows = tx.execute(_RELEASE_HOST, (tx.now, host)).fetchall()
+    for (pool,) in rows:
+        tx.wake(pool)
+    return len(rows)
+
+
+def bring_forward(tx: Tx, by_s: float) -> int:
+    """The clock was set back by `by_s`: what was to be done at some moment waits no longer for it than it would have.
+
+    Returns  how many effects
+    """
+    rows = tx.execute(_BRING_FORWARD, (tx.now, by_s, by_s, tx.now + NEAR_S)).fetchall()
     for (pool,) in rows:
         tx.wake(pool)
     return len(rows)

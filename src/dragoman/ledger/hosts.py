@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.ids import HostId
-from dragoman.ledger import queries
+from dragoman.ledger import effects, queries
 from dragoman.ledger.tx import Tx
 from dragoman.record import Record
 
@@ -22,9 +22,19 @@ class Host(Record):
     info: str
 
 
-def beat(tx: Tx, host: HostId, info: str = "{}") -> None:
-    """Say that a process of `host` is alive."""
+def beat(tx: Tx, host: HostId, info: str = "{}") -> float:
+    """Say that a process of `host` is alive.
+
+    Returns  by how many seconds the clock was found set back, else 0; what waits was brought forward by as much
+    """
+    # The newest heartbeat of any host tells it, also when nobody was there to see it happen, and only once.
+    latest = tx.execute(_SQL["latest"]).fetchone()[0]
+    back_s = 0.0 if latest is None else max(0.0, float(latest) - tx.now)
+    if back_s:
+        effects.bring_forward(tx, back_s)
+        tx.execute(_SQL["set_back"], (tx.now, tx.now))
     tx.execute(_SQL["beat"], (host, tx.now, info))
+    return back_s
 
 
 def hosts(tx: Tx) -> list[Host]:

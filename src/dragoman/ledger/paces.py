@@ -32,7 +32,7 @@ def take(tx: Tx, organization: str, person: str, paces: Paces) -> TooFast | None
     own_then = admit(own, tx.now, paces.person) if paces.person else own
     common_then = admit(common, tx.now, paces.organization) if paces.organization else common
     if own_then is None or common_then is None:
-        silent = tx.now - own_told < WINDOW_S
+        silent = abs(tx.now - own_told) < WINDOW_S  # later than now: the clock was set back
         if not silent:
             tx.execute(_SQL["set_pace"], (keys[1], own, tx.now))
         return TooFast(reason="person_pace" if own_then is None else "organization_pace", silent=silent)

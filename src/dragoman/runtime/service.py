@@ -345,7 +345,8 @@ class Service:
     async def _beat(self) -> None:
         while True:
             try:
-                await self.ledger.turn(hosts.beat, self.host)
+                if back_s := await self.ledger.turn(hosts.beat, self.host):
+                    _log.warning("clock.set_back", by_s=round(back_s, 1))
             except Theirs as error:
                 _log.warning("beat.failed", error=str(error))
             await asyncio.sleep(BEAT_S)

@@ -51,6 +51,13 @@ UPDATE effects SET due_at = ?, claim = NULL, claimed_by = NULL
 WHERE head = 1 AND claimed_by = ?
 RETURNING pool;
 
+-- name: bring_forward
+-- What waits for a moment that is further away than it should be. Timers stay as they are: whoever hears one counts the time
+-- by the same clock, and one that came early would be lost.
+UPDATE effects SET due_at = max(?, due_at - ?), expires_at = expires_at - ?
+WHERE done_at IS NULL AND due_at > ? AND pool <> 'timers'
+RETURNING pool;
+
 -- name: next_due
 -- When the next head of a pool may be claimed.
 SELECT due_at FROM effects WHERE pool = ? AND host = ? AND head = 1 ORDER BY due_at LIMIT 1;

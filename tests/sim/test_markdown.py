@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from dragoman.sim.markdown import render
 
 OURS = re.compile(
-    r"</?(?:p|strong|em|code|pre|ul|li|br)>|<a href=\"https?://[^\"<>]*\" rel=\"noopener noreferrer nofollow\">|</a>"
+    r"</?(?:p|strong|em|code|pre|ul|li|br|details|summary)>|<a href=\"https?://[^\"<>]*\" rel=\"noopener noreferrer nofollow\">|</a>"
     r"|<img src=\"https?://[^\"<>]*\" alt=\"[^\"<>]*\">"
 )
+
+FOLD = "<details><summary><strong>B</strong> &lt;i&gt;</summary><ul><li>c</li></ul>\n<p>d</p></details>"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,9 @@ OURS = re.compile(
         ),
         ("![x](data:image/png,x)", "<p>![x](data:image/png,x)</p>"),
         ("<b>x</b>", "<p>&lt;b&gt;x&lt;/b&gt;</p>"),
+        ("a\n+++ **B** <i>\n- c\n\nd\n+++\ne", "<p>a</p>\n" + FOLD + "\n<p>e</p>"),
+        ("+++ never closed\nx", "<p>+++ never closed<br>x</p>"),
+        ("\\+++ meant\n+++", "<p>\\+++ meant<br>+++</p>"),
     ],
 )
 def test_what_becomes_of_a_text(text: str, html: str) -> None:
@@ -51,7 +56,7 @@ def test_links_lead_out_without_telling_where_from() -> None:
     assert 'href="https://b.example/y"' in html
 
 
-@given(st.text(alphabet=st.sampled_from(list("ab<>\"'&*_`[]()#-~! \\\nhttps://")), max_size=80))
+@given(st.text(alphabet=st.sampled_from(list("ab<>\"'&*_`[]()#-+~! \\\nhttps://")), max_size=80))
 def test_no_text_brings_a_tag_of_its_own(text: str) -> None:
     rest = OURS.sub("", str(render(text)))
     assert "<" not in rest

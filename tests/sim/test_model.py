@@ -60,6 +60,11 @@ def test_beyond_its_script_the_model_quotes_the_newest_message() -> None:
     assert filled(part.text, found.words) == "You wrote: and now?"
 
 
+def test_of_a_message_with_tags_it_quotes_what_people_wrote() -> None:
+    text = 'Asked by Ann:\n<untrusted-1 kind="request">\nThe docs,\ntoo [story=one]\n</untrusted-1>\nBe brief.'
+    assert place_of([user(text)], {}, "default").words["newest"] == "The docs,\ntoo"
+
+
 def test_placeholders_know_the_directory_the_answer_and_the_last_result() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "question", "arguments": "{}"}}
     messages = [

@@ -92,15 +92,19 @@ async def test_a_person_files_an_issue_delegates_it_answers_writes_and_stops(vis
     await page.get_by_role("button", name="Return 0.0").click()
     await expect(page.locator(".act.prompt")).to_contain_text("Return 0.0")
     await expect(page.locator(".choices")).to_have_count(0)
+    await expect(page.locator(".result")).to_be_visible()  # it stays open
 
-    visit.post(session, "response", "Done: it gives **4.0** now.")
+    visit.post(session, "response", "Done: it gives **4.0** now.\n\n+++ Receipt\n- pushed\n+++")
     await expect(page.locator(".chip")).to_have_text("Done")
+    await expect(page.get_by_text("pushed")).to_be_hidden()
+    await page.locator("summary", has_text="Receipt").click()
     await expect(page.get_by_role("button", name="Stop")).to_be_disabled()
     field_ = page.get_by_label("Message to OpenCode")
     await field_.fill("And the empty list?")
     await page.get_by_role("button", name="Send").click()
     await expect(page.locator(".act.prompt")).to_have_count(2)
     await expect(field_).to_have_value("")
+    await expect(page.get_by_text("pushed")).to_be_visible()
     await page.get_by_role("button", name="Stop").click()
     await expect(page.locator(".chip")).to_have_text("Stopping")
     assert [row.signal for row in sim.world.activities(session.id) if row.kind == "prompt"] == [None, None, "stop"]

@@ -14,6 +14,8 @@ from dragoman.record import Record
 from dragoman.sim.script import Say, Step, Story
 
 _TAG = re.compile(r"\[story=([A-Za-z0-9_.-]+)\]")
+# A request may come between tags that say whose words they are; a model would repeat the words alone.
+_TAGGED = re.compile(r'<(\S+) kind="request">\n(.*?)\n</\1>', re.DOTALL)
 _DIRECTORY = re.compile(r"Working directory:\s*(\S.*?)\s*$", re.MULTILINE)
 
 
@@ -104,5 +106,8 @@ def _words(messages: Sequence[Mapping[str, Any]], users: Sequence[str]) -> dict[
             result = text_of(message)
             if tools.get(str(message.get("tool_call_id"))) == "question":
                 answer = result
-    newest = _TAG.sub("", users[-1]).strip() if users else ""
+    newest = users[-1] if users else ""
+    if tagged := _TAGGED.findall(newest):
+        newest = tagged[-1][1]
+    newest = _TAG.sub("", newest).strip()
     return {"cwd": directory.group(1) if directory else ".", "newest": newest, "answer": answer, "result": result}

@@ -1,7 +1,7 @@
 """A small, safe subset of Markdown for the page: everything is escaped first, and only tags of ours come out.
 
-Known: paragraphs, headings, lists, fenced code, inline code, bold, emphasis, links to http(s), and pictures that lie in
-a store of uploads (the page's policy takes none from elsewhere). All else stays text.
+Known: paragraphs, headings, lists, fenced code, folded sections, inline code, bold, emphasis, links to http(s), and
+pictures that lie in a store of uploads (the page's policy takes none from elsewhere). All else stays text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dragoman.sim.store import PREFIX
 
 _FENCE = re.compile(r"^(`{3,}|~{3,})")
 _BULLET = re.compile(r"^\s{0,3}(?:[-*]|\d{1,3}[.)])\s+(.*)")
+_FOLD = re.compile(r"^\+\+\+\s+(\S.*)")  # Linear folds what stands between such a title and a bare +++
+_UNFOLD = "+++"
 _HEADING = re.compile(r"^#{1,6}\s+(.*)")
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"(!?)\[((?:\\.|[^\]\\\n]){1,300})\]\((https?://[^\s()<>]{1,2000})\)")
@@ -50,6 +52,11 @@ def _blocks(lines: list[str]) -> Iterator[str]:
             code = "\n".join(lines[number + 1 : end])
             yield f"<pre><code>{escape(code)}</code></pre>"
             number = end + 1
+        elif fold := _fold_at(lines, number):
+            title, end = fold
+            inside = "\n".join(_blocks(lines[number + 1 : end]))
+            yield f"<details><summary>{_inline(title)}</summary>{inside}</details>"
+            number = end + 1
         elif heading := _HEADING.match(line):
             yield f"<p><strong>{_inline(heading.group(1))}</strong></p>"
             number += 1
@@ -61,13 +68,28 @@ def _blocks(lines: list[str]) -> Iterator[str]:
             yield f"<ul>{''.join(items)}</ul>"
         else:
             begin = number
-            while number < len(lines) and lines[number].strip() and not _begins_block(lines[number]):
+            number += 1
+            while number < len(lines) and lines[number].strip() and not _begins_block(lines, number):
                 number += 1
             yield f"<p>{'<br>'.join(map(_inline, lines[begin:number]))}</p>"
 
 
-def _begins_block(line: str) -> bool:
-    return bool(_FENCE.match(line) or _HEADING.match(line) or _BULLET.match(line))
+def _begins_block(lines: list[str], number: int) -> bool:
+    line = lines[number]
+    return bool(_FENCE.match(line) or _HEADING.match(line) or _BULLET.match(line) or _fold_at(lines, number))
+
+
+def _fold_at(lines: list[str], number: int) -> tuple[str, int] | None:
+    """The title of the section that begins here, and the line of its end; what nobody closes is no section."""
+    opened = _FOLD.match(lines[number])
+    if opened is None:
+        return None
+    for end in range(number + 1, len(lines)):
+        if _FOLD.match(lines[end]):
+            return None
+        if lines[end].strip() == _UNFOLD:
+            return opened.group(1), end
+    return None
 
 
 def _end_of_fence(lines: list[str], begin: int, fence: str) -> int:

@@ -3,7 +3,7 @@
 A story is a list of steps. A step is one answer of the model: some thinking, some text, some tool calls. As JSON a part
 carries its class name: {"type": "Say", "text": "…"}; a story is {"name": …, "steps": [[part, …], …], "after": […]}.
 
-Texts and tool arguments may hold {cwd} (the directory the agent works in), {newest} (the newest user text), {answer}
+Texts and tool arguments may hold {cwd} (the directory the agent works in), {newest} (what people asked for last), {answer}
 (what the question tool brought back last) and {result} (what any tool brought back last).
 """
 

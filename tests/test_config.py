@@ -204,6 +204,16 @@ def test_a_path_that_cannot_be_one_is_told_and_breaks_nothing(folder: Path, name
     assert "Example: /" in told
 
 
+def test_a_file_of_another_kind_is_told_with_what_would_do(folder: Path) -> None:
+    text = folder / "notes.txt"
+    text.write_text("notes")
+    text.chmod(0o644)
+    told = sorted(problems(folder, OPENCODE_BIN=str(text), OPENCODE_CONFIG=str(text)))
+    assert told[0].startswith("OPENCODE_BIN (the environment) names a file that may not be run: `chmod +x` lets it.")
+    assert told[1].startswith(f"OPENCODE_CONFIG (the environment) names {text}, which cannot be read: ")
+    assert len(told) == 2
+
+
 def test_a_repository_at_a_path_that_cannot_be_one_is_told_with_its_line(folder: Path) -> None:
     (folder / "dragoman.toml").write_text('[[repositories]]\nname = "acme/shop"\nurl = "~nobody-here/shop"\n')
     [told] = problems(folder)

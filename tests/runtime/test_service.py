@@ -359,6 +359,16 @@ async def test_a_taken_port_ends_the_command_with_a_word(tmp_path: Path) -> None
     assert b"cannot listen on 127.0.0.1:" in told
 
 
+@pytest.mark.parametrize("port", ["0", "3000"])
+async def test_an_address_of_another_machine_ends_the_command_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    environment = environment_in(tmp_path, HOST="192.0.2.1", PORT=port)
+    code = await serve_module.serve(config.load(environment, folder=tmp_path))
+    assert code == EX_CONFIG
+    assert f"cannot listen on 192.0.2.1:{port}: " in capsys.readouterr().err
+
+
 @pytest.mark.deep
 async def test_a_second_command_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     first = await serve(tmp_path)

@@ -66,8 +66,8 @@ async def serve(
     except Theirs as error:
         click.echo(f"dragoman cannot start now: {error}", err=True)
         return EX_BROKEN
-    server = HttpServer(Door(service), host=settings.host, port=settings.port)
     try:
+        server = HttpServer(Door(service), host=settings.host, port=settings.port)
         await server.start()
     except OSError as error:
         click.echo(f"dragoman cannot listen on {settings.host}:{settings.port}: {error}. Set HOST and PORT.", err=True)

@@ -62,8 +62,11 @@ def refuse(settings: Settings, sources: Sources) -> None:
     try:
         read_operator_configuration(Path(settings.opencode_config) if settings.opencode_config else None)
     except ConfigurationError as error:
-        what = str(error).removeprefix("OPENCODE_CONFIG ")
-        sources.problem("OPENCODE_CONFIG", f'names {what}. Example of its content: {{"provider": {{}}}}')
+        what = str(error).removeprefix(f"OPENCODE_CONFIG {settings.opencode_config} ")
+        sources.problem(
+            "OPENCODE_CONFIG",
+            f'names {settings.opencode_config}, which {what}. Example of its content: {{"provider": {{}}}}',
+        )
     for file in _files(settings, sources):
         if _others_may(file, stat.S_IWOTH):
             sources.note(f"{file} may be changed by every user of this machine. Run: chmod o-w {file}")

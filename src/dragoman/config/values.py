@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -212,6 +213,19 @@ def file(folder: Path, example: str) -> Callable[[str], str]:
         if value and not is_there(place.is_file):
             raise Problem(f"names no file. Example: {example}")
         return str(place) if value else ""
+
+    return parse
+
+
+def program(folder: Path, example: str) -> Callable[[str], str]:
+    """A file that is there and may be run, or nothing; a relative path counts from `folder`."""
+    there = file(folder, example)
+
+    def parse(value: str) -> str:
+        found = there(value)
+        if found and not os.access(found, os.X_OK):
+            raise Problem(f"names a file that may not be run: `chmod +x` lets it. Example: {example}")
+        return found
 
     return parse
 

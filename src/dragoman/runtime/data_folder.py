@@ -21,7 +21,7 @@ def make_folders(data: Path) -> None:
         data.chmod(0o700)
     except OSError as error:
         raise Refusal(
-            f"The data folder {data} cannot be used: {error.strerror or error}. Set DRAGOMAN_DATA_DIR to one of our own."
+            f"The data folder {data} cannot be used: {error.strerror or error}. Set DRAGOMAN_DATA_DIR to a folder that this user may write."
         ) from error
 
 

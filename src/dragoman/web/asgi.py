@@ -50,7 +50,7 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
 class HttpServer:
     """Serves an application on one address until stopped.
 
-    port      0 = a free one; `url` tells which
+    port      0 = a free one; `url` tells which. Raises OSError when there is none, since the host is not ours
     header_s  a connection whose headers are not complete by then is cut
     `lost` is done, with the reason, when it has ended though nobody stopped it.
     """

@@ -158,7 +158,7 @@ OPENCODE_BIN = Setting(
     group="OpenCode",
     about="The program",
     kind="path",
-    parser=lambda folder: values.file(folder, "/usr/local/bin/opencode"),
+    parser=lambda folder: values.program(folder, "/usr/local/bin/opencode"),
     absent="found on PATH",
     example="/usr/local/bin/opencode",
 )

@@ -7,8 +7,9 @@ People open sessions, answer what is asked, write during runs, press Stop and fo
 to the service, to OpenCode, to its sandbox or to both, and starts the service again after a while. At the end everything has to be
 settled. The seed fixes what people and the killer want; when exactly it happens depends on the machine.
 
-What must be 0: turns without a final, turns with several, requests to the model that were made again though OpenCode
-was not killed in between, prompts that stand twice in a conversation, processes left over.
+What must be 0: turns without a final, turns with several, turns with an error unless OpenCode was killed under them more
+often than they are resumed, requests to the model that were made again though OpenCode was not killed in between, prompts
+that stand twice in a conversation, processes left over.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from dragoman.core.limits import Rules  # noqa: E402
 from dragoman.core.session import Resting, Session  # noqa: E402
+from dragoman.core.wording.trouble import interrupted_too_often  # noqa: E402
 from dragoman.ids import SessionId  # noqa: E402
 from dragoman.ledger import turns  # noqa: E402
 from dragoman.ledger.sqlite import SqliteLedger  # noqa: E402
-from dragoman.sim.records import AgentSession  # noqa: E402
+from dragoman.sim.records import Activity, AgentSession  # noqa: E402
 from dragoman.sim.script import Part, Say  # noqa: E402
 from dragoman.sim.server import Simulator  # noqa: E402
 from dragoman.sim.stories import bash  # noqa: E402
@@ -42,6 +45,7 @@ from tests.live.service import LiveService  # noqa: E402
 TURN_S = 240.0  # a turn that is not over by then counts as one without a final
 STORIES = ("default", "slow", "steer", "permission", "short", "stop", "work")
 VICTIMS = ("service", "service", "service", "opencode", "holder", "both")  # the holder keeps OpenCode in its sandbox
+GIVEN_UP = interrupted_too_often(Rules().resumes + 1)
 _TOKEN = re.compile(r"token-\d+")
 
 
@@ -213,7 +217,7 @@ class Chaos:
         return sorted(found)
 
     def never_heard(self) -> list[str]:
-        """Prompts that the model never saw, of sessions in which nobody pressed Stop."""
+        """Prompts that the model never saw, of sessions in which nobody pressed Stop and no turn was given up."""
         heard = {token for one in self.linear.model.requests for token in _tokens(one.users)}
         return sorted(self._written() - heard)
 
@@ -221,7 +225,19 @@ class Chaos:
         stopped = {
             row.session for session in self.sessions for row in self.service.rows(session) if row.signal == "stop"
         }
-        return {token for session in self.sessions if session.id not in stopped for token in self._prompts_of(session)}
+        ended = stopped | set(self.given_up())
+        return {token for session in self.sessions if session.id not in ended for token in self._prompts_of(session)}
+
+    def given_up(self) -> list[str]:
+        """The session of each turn under which OpenCode was killed so often that it ended in an error."""
+        return [row.session for row in self._errors() if row.body == GIVEN_UP]
+
+    def failed(self) -> list[str]:
+        """Turns that ended in another error; there is no reason for one."""
+        return [f"{row.session}: {row.body}" for row in self._errors() if row.body != GIVEN_UP]
+
+    def _errors(self) -> list[Activity]:
+        return [row for session in self.sessions for row in self.service.rows(session, "error")]
 
     def _prompts_of(self, session: AgentSession) -> Iterator[str]:
         comment = self.linear.world.comments.get(session.comment or "")
@@ -315,6 +331,7 @@ def _table(round_: Chaos, books: dict[str, Session], strays: list[str], *, took_
         ("prompts / answers / stops", " / ".join(str(round_.told[what]) for what in ("prompts", "answers", "stops"))),
         ("turns", turns_),
         ("finals", sum(finals.values())),
+        ("…of them errors: OpenCode was killed too often", len(round_.given_up())),
         ("requests to the model", len(requests)),
         ("…repeated after OpenCode was killed", excused),
         ("SIGTERM at rest", f"{stopped_s:.1f} s"),
@@ -327,15 +344,16 @@ def _table(round_: Chaos, books: dict[str, Session], strays: list[str], *, took_
         "sessions that are not at rest": restless,
         "sessions nobody knows": unknown,
         "requests repeated though OpenCode lived": wrong,
+        "turns that failed": round_.failed(),
         "prompts given twice": twice,
         "prompts the model never saw": unheard,
         "processes left over": strays,
     }
     print()
     for name, value in rows:
-        print(f"{name:<42}{value}")
+        print(f"{name:<50}{value}")
     for name, found in checks.items():
-        print(f"{name:<42}{len(found)}{'' if not found else '   <-- ' + '; '.join(found[:5])}")
+        print(f"{name:<50}{len(found)}{'' if not found else '   <-- ' + '; '.join(found[:5])}")
     return sum(map(len, checks.values()))
 
 

@@ -85,6 +85,25 @@ async def test_a_server_that_is_down_is_an_outage_and_no_refusal(agent: Scripted
     await host.close()
 
 
+async def test_a_disk_without_room_is_an_outage_and_ends_nothing(
+    agent: ScriptedAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    host = AttachedServer(agent.url, "pass-word", tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        running = asyncio.create_task(host.run())
+        await until(lambda: running.done() or "No space left on device" in host.state)
+    await until(lambda: running.done() or host.state == "up")
+    assert not running.done()
+    assert names_in(tmp_path) == []
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await host.close()
+
+
 async def test_the_wrong_password_is_told(agent: ScriptedAgent, tmp_path: Path) -> None:
     host = AttachedServer(agent.url, "not-it", tmp_path)
     with pytest.raises(OpenCodeError) as caught:

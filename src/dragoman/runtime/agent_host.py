@@ -167,7 +167,12 @@ class AttachedServer:
     async def _prove_same_disk(self) -> None:
         nonce = secrets.token_hex(16)
         proof = self._workspaces_dir / f".proof-{nonce[:8]}"
-        proof.write_text(nonce, encoding="ascii")
+        try:
+            proof.write_text(nonce, encoding="ascii")
+        except OSError as error:  # a full disk passes, and people have to be answered meanwhile
+            with contextlib.suppress(OSError):
+                proof.unlink(missing_ok=True)
+            raise OpenCodeError(f"{self._workspaces_dir} cannot be written: {error.strerror or error}") from error
         try:
             seen = await self._client.file_content(str(self._workspaces_dir), proof.name)
         except (OpenCodeDown, TimeoutError):
@@ -176,7 +181,8 @@ class AttachedServer:
             seen = ""
             _log.warning("same_disk.unreadable", error=str(error))
         finally:
-            proof.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                proof.unlink(missing_ok=True)
         if seen.strip() != nonce:
             raise Refusal(
                 f"The OpenCode server at {logs.masked(self._client.url)} does not see {self._workspaces_dir}, so it "

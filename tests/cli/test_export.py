@@ -52,6 +52,16 @@ async def settled(ledger: SqliteLedger, text: str = "please fix it") -> None:
     await hear(ledger, started, RunFailed(run=run, reason="It cannot be done."), RunAborted(run=run, verified=True))
 
 
+async def test_an_export_without_the_rules_of_the_service_says_that_a_replay_lacks_them(
+    run: Run, ledger: SqliteLedger, tmp_path: Path
+) -> None:
+    await settled(ledger)
+    assert "a replay of this goes by the defaults" in run("sessions", "export", "5e55").stderr
+    assert run("sessions", "export", "5e55", "--format", "markdown").stderr == ""
+    (tmp_path / "dragoman.toml").write_text('[[repositories]]\nname = "acme/shop"\nurl = "/srv/shop"\n')
+    assert run("sessions", "export", "5e55").stderr == ""
+
+
 @pytest.mark.parametrize("form", ["json", "ndjson"])
 async def test_secrets_are_masked_text_by_text_and_the_file_can_still_be_replayed(
     run: Run, ledger: SqliteLedger, form: str

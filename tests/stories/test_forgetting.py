@@ -40,17 +40,17 @@ async def talked(make_stage: MakeStage, *, stay: bool = False, **how: Any) -> As
 
 
 async def forget(stage: Stage, *arguments: str) -> tuple[int, str]:
-    """The command as a process of its own: its exit code and what it says."""
+    """The command as a process of its own: its exit code and what it says; what it waits for comes last."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVE, "forget", *arguments),
         env=stage.environment(),
         cwd=stage.folder,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), COMMAND_S)
+    said, waits = await asyncio.wait_for(process.communicate(), COMMAND_S)
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, (said + waits).decode()
 
 
 def found_in(stage: Stage) -> list[str]:
@@ -81,7 +81,8 @@ async def test_a_forgotten_issue_is_gone_from_every_store_while_the_service_runs
         assert thread not in stage.agent.threads
         assert stage.agent.thread_of(other).id in stage.agent.threads
         assert len(list((stage.folder / "data" / "workspaces").glob("*/*"))) == 1
-        assert await forget(stage, issue) == (0, f"Nothing is kept of {issue} (any more).\n")
+        code, said = await forget(stage, issue)
+        assert (code, said.splitlines()[0]) == (0, f"Nothing is kept of {issue} (any more).")
         assert stage.service is not None
         [decision] = [row for row in await stage.service.ledger.read(audit.newest) if row.source == "cli"]
         assert (decision.action, decision.verdict, decision.session) == ("forget", "allowed", session)

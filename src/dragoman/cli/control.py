@@ -18,14 +18,20 @@ from dragoman.ledger.control import Command
 @click.argument("session")
 @click.option("--reason", default="", help="Kept in the session's conversation.")
 def complete(session: str, reason: str) -> None:
-    """End a session: a turn under way is stopped with one final answer. A later message in Linear opens it again."""
+    """End a session: a turn under way is stopped with one final answer. A later message in Linear opens it again.
+
+    SESSION is its whole id.
+    """
     _ask(session, "complete", "completed", reason)
 
 
 @click.command("reactivate")
 @click.argument("session")
 def reactivate(session: str) -> None:
-    """Make a session active again that is over or has failed; it waits for a message then."""
+    """Make a session active again that is over or has failed; it waits for a message then.
+
+    SESSION is its whole id.
+    """
     _ask(session, "reactivate", "active")
 
 
@@ -35,7 +41,9 @@ def _ask(session: str, command: Command, wanted: str, reason: str = "") -> None:
         lambda tx: control.ask(tx, SessionId(session), command, source="cli", turn_of=turn_of, reason=reason)
     )
     if answer is None:
-        fail(f"No session has the id {session!r}. `dragoman sessions list` shows those that there are.")
+        fail(
+            f"No session has the id {session!r}, whole as it has to be here. `dragoman sessions list` shows those that there are."
+        )
     if answer.refused:
         fail(answer.refused)
     click.echo(f"Session {session}: {wanted} is asked for; `dragoman sessions show {session}` tells how it stands.")

@@ -23,6 +23,7 @@ from dragoman.record import Record
 from dragoman.runtime.service import Service
 
 LOOK_S = 0.2
+QUIET_S = 3.0  # longer than that, somebody at a terminal wants to know what is waited for
 REFUSED = 3  # exit code
 _ELSEWHERE = (
     "backups of the data folder and of the ledger",
@@ -96,9 +97,15 @@ def _remains(tx: Tx, issue: str) -> Remains:
 def _done(number: int, until: float) -> Report:
     """Wait for the report, doing it here when no service does; the process ends when it takes too long."""
     alone = None if _is_served(find()[0].folder) else _in_this_process(number, until)
+    quiet_until = time.monotonic() + QUIET_S
     while alone is None and (alone := look(lambda tx: forgetting.report_of(tx, number))) is None:
         if time.monotonic() > until:
             fail("It is not done yet; the service goes on with it. Run this again to see.")
+        if time.monotonic() > quiet_until:
+            quiet_until = until
+            click.echo(
+                "The service is at it. While OpenCode works for others, this takes up to five minutes.", err=True
+            )
         time.sleep(LOOK_S)  # the service is another process, and the ledger's file calls nobody
     change(lambda tx: forgetting.drop_report(tx, number))
     return alone
@@ -148,7 +155,8 @@ def _told(issue: str, report: Report, remains: Remains, *, dry_run: bool) -> lis
     if report.refused:
         return [f"{issue} was not forgotten: {report.refused}."]
     if not remains.sessions and not report.sessions:
-        return [f"Nothing is kept of {issue} (any more)."]
+        rest = [f"Not removed: {left}" for left in report.left]
+        return [f"Nothing is kept of {issue} (any more){', but for this:' if rest else '.'}", *rest]
     if dry_run:
         lines = [f"There are {report.sessions} session(s) of {issue}."]
     else:

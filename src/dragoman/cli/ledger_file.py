@@ -79,6 +79,11 @@ def find() -> tuple[LedgerPlace, Path]:
     return place, path
 
 
+def fail_settings(error: ConfigurationError) -> NoReturn:
+    """End the process: what the ledger alone tells is not enough, and the service's settings are not to be had here."""
+    fail("This needs the service's settings: run it in its folder and environment.\n" + str(error), code=EX_CONFIG)
+
+
 def fail(words: str, *, code: int = 1) -> NoReturn:
     """End the process with a word on standard error."""
     click.echo(logs.masked(words), err=True)

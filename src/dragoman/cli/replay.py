@@ -105,5 +105,7 @@ def _judge(stored: Session, end: Session | None, doubts: int) -> int:
         was, is_ = getattr(stored, name), getattr(end, name)
         if was != is_:
             click.echo(logs.masked(f"  {name}: stored {plain(str(was))[:200]}, played {plain(str(is_))[:200]}"))
-    click.echo("Reasons: cut events, masked secrets, another version, or rules that were changed since.")
+    click.echo(
+        "Reasons: cut events, masked secrets, another version, or other rules: changed since, or not at hand at the export."
+    )
     return 1

@@ -84,12 +84,18 @@ def show(session: str, as_json: bool) -> None:
     help="json or ndjson can be replayed.",
 )
 def export(session: str, form: Form) -> None:
-    """Write one session to standard output, whole: state, conversation, journal; secrets are masked.
+    """Write one session to standard output, whole: state, conversation, journal; secrets are masked. `replay` decides by
+    the rules in the service's TOML file as it is now: run this in the service's folder, or with its DRAGOMAN_CONFIG.
 
     SESSION is its id, or the beginning of it.
     """
     found = _chosen(session).summary.id
-    exported = look(lambda tx: take(tx, found, config.load_rules()))
+    rules = config.load_rules()
+    if form != "markdown" and not rules.routing.places:
+        click.echo(
+            "The service's TOML file is not here, so a replay of this goes by the defaults. See --help.", err=True
+        )
+    exported = look(lambda tx: take(tx, found, rules))
     click.echo(written(exported, form), nl=False)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dragoman import config, logs
 from dragoman.cli.journal import plain
-from dragoman.cli.ledger_file import EX_CONFIG, fail, look_if_there
+from dragoman.cli.ledger_file import fail, fail_settings, look_if_there
 from dragoman.core.choosing import PRIORITIES, Choice, Reason, Way
 from dragoman.core.events.linear import Issue, Prompt, Suggestion
 from dragoman.core.placing import would_be
@@ -74,7 +74,7 @@ def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
     try:
         settings = config.load()
     except ConfigurationError as error:
-        fail("\n".join(error.problems), code=EX_CONFIG)
+        fail_settings(error)
     logs.keep_secret(settings.secrets())
     key = issue.upper()
     known = look_if_there(settings.ledger_url, lambda tx: _newest(tx, key))

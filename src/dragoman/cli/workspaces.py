@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from dragoman import config, logs
-from dragoman.cli.ledger_file import EX_CONFIG, fail, look
+from dragoman.cli.ledger_file import EX_CONFIG, fail, fail_settings, look
 from dragoman.core.session import Session, live_turn
 from dragoman.errors import ConfigurationError, GitError, Refusal
 from dragoman.ledger import read
@@ -153,7 +153,7 @@ def _workplace() -> config.Workplace:
     try:
         return config.load_workplace()
     except ConfigurationError as error:
-        fail("\n".join(error.problems), code=EX_CONFIG)
+        fail_settings(error)
 
 
 def _key(session: Session) -> str | None:

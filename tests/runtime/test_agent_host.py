@@ -126,6 +126,7 @@ class PretendServer:
         self.stops = 0
         self.lost = asyncio.Event()
         self.unrecyclable = False
+        self.unreadable = False
 
     async def ensure(self) -> Endpoint:
         if self.failures:
@@ -155,6 +156,8 @@ class PretendServer:
 
     def rss_bytes(self) -> int:
         self.looks += 1
+        if self.unreadable:
+            raise OSError(24, "Too many open files")
         return self.size
 
     async def stop(self, grace_s: float = 5.0) -> None:
@@ -244,6 +247,15 @@ async def test_a_server_that_cannot_be_recycled_does_not_end_us() -> None:
         await until(lambda: tended.host.state != "up")
         tended.server.lost.set()  # as its watch sees
         await until(lambda: tended.host.state == "up")
+        assert not tended.task.done()
+
+
+async def test_a_server_whose_size_cannot_be_read_is_looked_at_again_and_does_not_end_us() -> None:
+    async with Tended(PretendServer()) as tended:
+        await tended.host.client()
+        tended.server.unreadable = True
+        looks = tended.server.looks
+        await until(lambda: tended.task.done() or tended.server.looks > looks + 1)
         assert not tended.task.done()
 
 

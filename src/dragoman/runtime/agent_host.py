@@ -311,7 +311,11 @@ class TendedServer:
     async def _recycle(self) -> None:
         while True:
             await asyncio.sleep(RECYCLE_LOOK_S)
-            size = self._server.rss_bytes()
+            try:
+                size = self._server.rss_bytes()
+            except OSError as error:  # no file can be opened at this moment
+                _log.warning("opencode.unmeasured", error=str(error))
+                continue
             if size > RECYCLE_BYTES and not self._busy() and self._client is not None:
                 _log.info("opencode.recycled", rss_mb=size >> 20)
                 await self._told(None)

@@ -38,10 +38,10 @@ async def forget(service: LiveService, issue: str) -> tuple[int, str]:
         env=service.environment,
         cwd=service.folder,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 120)
-    return process.returncode or 0, said.decode()
+    said, waits = await asyncio.wait_for(process.communicate(), 120)
+    return process.returncode or 0, (said + waits).decode()
 
 
 async def talked(service: LiveService) -> str:

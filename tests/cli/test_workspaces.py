@@ -106,3 +106,13 @@ def test_what_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
     gone = run("remove", "ENG-12")
     assert gone.exit_code == 78
     assert "acme/shop is not among the [[repositories]]" in gone.stderr
+
+
+def test_a_repository_that_is_configured_no_more_keeps_nothing_from_the_list(run: Run, tmp_path: Path) -> None:
+    assert run("remove", "ENG-12").exit_code == 0
+    (tmp_path / "dragoman.toml").write_text('[[repositories]]\nname = "other/one"\nurl = "/nowhere"\n')
+    shown = listed(run)
+    assert (shown["ENG-12"]["state"], shown["OPS-7"]["state"]) == ("unknown", "on disk")
+    refused = run("restore", "ENG-12")
+    assert refused.exit_code == 78
+    assert "acme/shop is not among the [[repositories]]" in refused.stderr

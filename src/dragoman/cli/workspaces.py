@@ -26,7 +26,8 @@ T = TypeVar("T")
 class Kept(Record):
     """What there is of a session's workspace.
 
-    state  "on disk"; "saved" when only our copy has it; "gone" when nothing is left
+    state  "on disk"; "saved" when only our copy has it; "gone" when nothing is left; "unknown" when it is not on disk,
+           and which copy would have it is not configured any more
     saved  the ref of our copy that holds it, empty without one
     """
 
@@ -101,22 +102,27 @@ def _sessions(issue: str | None) -> list[Session]:
 
 def _choose(issue: str, beginning: str | None, state: str) -> Session:
     sessions = [one for one in _sessions(issue) if beginning is None or one.id.startswith(beginning)]
-    fitting = [kept.session for kept in _run(_kept(sessions)) if kept.state == state]
+    found = _run(_kept(sessions))
+    fitting = [kept.session for kept in found if kept.state == state]
     for one in sessions:
         if one.id in fitting:
             return one
+    for kept in found:
+        if kept.state == "unknown":
+            _trusted(next(one for one in sessions if one.id == kept.session))  # ends with a word
     what = "saved workspace that is not on disk" if state == "saved" else "workspace on disk"
     return fail(f"{issue} has no {what}. See: dragoman workspaces list")
 
 
 async def _kept(sessions: list[Session]) -> list[Kept]:
+    configured = {one.name for one in _workplace().repositories}
     found = []
     for session in sessions:
         place = session.workspace
         if place is None:
             continue
-        trusted = _trusted(session)
-        refs = [ref for ref in saved_refs(session.id, _key(session)) if await trusted.resolve(ref)]
+        known = place.repository in configured
+        refs = [ref for ref in saved_refs(session.id, _key(session)) if known and await _trusted(session).resolve(ref)]
         there = await asyncio.to_thread(Path(place.directory).is_dir)
         found.append(
             Kept(
@@ -125,7 +131,7 @@ async def _kept(sessions: list[Session]) -> list[Kept]:
                 repository=place.repository,
                 branch=place.branch,
                 directory=place.directory if there else "",
-                state="on disk" if there else "saved" if refs else "gone",
+                state="on disk" if there else "saved" if refs else "gone" if known else "unknown",
                 saved=refs[0] if refs else "",
                 live=live_turn(session) is not None,
             )

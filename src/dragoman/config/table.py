@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from dragoman.config import access, catalogue
 from dragoman.config.lines import Lines
@@ -244,7 +244,7 @@ class _Reader:
             key = at[1] if at else ""
             allowed = get_args(get_type_hints(kind)[key]) if key and "enum" in str(error) else ()
             what = f" {key} must be one of {', '.join(map(str, allowed))}" if allowed else f": {error}"
-            self._note(f"{where}{what}. Example: {example}", where=where, key=key)
+            self._note(f"{where}{what}. Example: {_usual(kind, key) or example}", where=where, key=key)
             return None
 
     def _check_names(self, where: str, row: dict[str, Any], known: Iterable[str]) -> None:
@@ -261,3 +261,17 @@ class _Reader:
         line = self._lines.of(where, key) if where or key else None
         place = f"{self._path}:{line}" if line else str(self._path)
         self._sources.note(f"{place}: {problem}")
+
+
+def _usual(kind: type[Record], key: str) -> str:
+    """How a setting would be written if it were to stay what it is; empty when it has to be set, or is empty."""
+    value = next((field.default for field in fields(kind) if field.name == key), None)
+    match value:
+        case bool():
+            return f"{key} = {str(value).lower()}"
+        case str() if value:
+            return f'{key} = "{value}"'
+        case int() | float():
+            return f"{key} = {value:g}"
+        case _:
+            return ""

@@ -165,6 +165,17 @@ def test_one_read_settles_nothing_and_a_second_one_soon_after_neither() -> None:
     assert late.confirmed
 
 
+def test_a_run_settles_as_soon_when_the_clock_is_set_back_meanwhile() -> None:
+    recording = Recording("b_tools")
+    view, rest = recording.view(), Rest(recording, recording.events)
+    verdict = None
+    for at in (9_000.0, 100.0, 100.0 + SETTLED_AFTER_S * 1.5):
+        view.apply_snapshot(rest.snapshot(at))
+        verdict = view.settled(verdict)
+    assert verdict is not None
+    assert verdict.confirmed
+
+
 def test_at_no_moment_of_a_recorded_run_but_the_end_do_two_quick_reads_settle_it() -> None:
     recording = Recording("i_compaction")
     for n in range(len(recording.events) - 8):

@@ -231,7 +231,7 @@ class RunView:
             event = RunSettled(run=self.run, newest=newest, outcome=outcome)
             key, wait_s = f"settled:{newest}:{self._picture.newest_answer()}", SETTLED_AFTER_S
         mark = f"{key} {newest} {self._picture.changes}"
-        if previous is None or previous.mark != mark:
+        if previous is None or previous.mark != mark or self._read_at < previous.since:  # the clock was set back
             return Verdict(key=key, event=event, mark=mark, since=self._read_at, wait_s=wait_s)
         confirmed = self._read_at - previous.since >= wait_s
         return Verdict(key=key, event=event, mark=mark, since=previous.since, wait_s=wait_s, confirmed=confirmed)

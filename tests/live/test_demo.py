@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.marks import deep
+
 PROGRAM = Path(sys.executable).with_name("dragoman")
 START_S = 60.0
 STORY_MS = 60_000
@@ -82,6 +84,7 @@ async def test_the_default_story_plays_by_itself_and_leaves_nothing_running(tmp_
     assert list(home.glob("dragoman-demo-*")) == []
 
 
+@pytest.mark.deep
 async def test_it_ends_with_all_it_started_when_its_terminal_is_closed(tmp_path: Path, opencode_bin: Path) -> None:
     home = tmp_path / "home"
     async with demo(home, opencode_bin) as process:
@@ -94,7 +97,7 @@ async def test_it_ends_with_all_it_started_when_its_terminal_is_closed(tmp_path:
     assert list(home.glob("dragoman-demo-*")) == []
 
 
-@pytest.mark.parametrize("arguments, code", [((), 78), (("--ci",), 1)])
+@pytest.mark.parametrize("arguments, code", [((), 78), deep(("--ci",), 1)])
 async def test_without_opencode_it_says_so_and_invites_nobody(
     tmp_path: Path, arguments: tuple[str, ...], code: int
 ) -> None:
@@ -110,6 +113,7 @@ async def test_without_opencode_it_says_so_and_invites_nobody(
     assert b"was delegated" not in said
 
 
+@pytest.mark.deep
 async def test_alone_it_fails_when_it_is_ended_before_the_final_response(tmp_path: Path, opencode_bin: Path) -> None:
     async with demo(tmp_path / "home", opencode_bin, "--ci") as process:
         assert process.stdout is not None

@@ -173,6 +173,7 @@ async def test_stop_ends_a_long_command_within_five_seconds(service: LiveService
     assert "Waited." not in json.dumps([row.content for row in after])
 
 
+@pytest.mark.deep
 async def test_a_provider_that_refuses_is_told_in_words(service: LiveService) -> None:
     session = service.ask("[story=error] try")
     final = await service.ends(session)

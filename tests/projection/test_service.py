@@ -105,6 +105,7 @@ async def test_without_redis_the_service_starts_answers_and_says_that_the_copy_i
     assert "\ndragoman_projection_up 1.0\n" in (await get(url, "/metrics")).body.decode()
 
 
+@pytest.mark.deep
 async def test_the_password_is_used_and_never_told(
     valkey_server: Path, tmp_path: Path, serve: Callable[[str], Any], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ from dragoman.runtime.engine import Engine
 from dragoman.runtime.workers import Recurs
 from tests.builders import a_post, a_prompt, a_run, a_session, a_start, a_tick
 from tests.ledger_clock import HeldClock
+from tests.marks import deep
 from tests.runtime.conftest import HOST, StartWorkers
 from tests.runtime.lanes import (
     Performed,
@@ -299,8 +300,8 @@ async def test_a_job_that_recurs_is_done_and_waits_once(
         await move(ledger, clock, 3_600.0, "system")
 
 
-@pytest.mark.parametrize("trouble", [ZeroDivisionError("a bug"), ForgeError("gone", "missing", retryable=False)])
-@pytest.mark.parametrize("job", sorted(pools.RECURRING))
+@pytest.mark.parametrize("trouble", [ZeroDivisionError("a bug"), deep(ForgeError("gone", "missing", retryable=False))])
+@pytest.mark.parametrize("job", [pools.CLEANUP, *map(deep, sorted(pools.RECURRING - {pools.CLEANUP}))])
 async def test_a_job_that_recurs_is_never_given_up(
     ledger: SqliteLedger, clock: HeldClock, start: StartWorkers, job: str, trouble: Exception
 ) -> None:

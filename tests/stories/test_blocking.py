@@ -6,6 +6,7 @@ import pytest
 
 from dragoman.core import wording
 from dragoman.runtime.performers import people
+from tests.marks import deep
 from tests.stories.conftest import MakeStage
 from tests.stories.test_shipping import at_work, commits, writes
 from tests.stories.world import DEADLINE_S
@@ -17,7 +18,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "ISSUE_S", DEADLINE_S)
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", [True, deep(False)])
 async def test_work_on_a_blocked_issue_begins_by_itself(
     make_stage: MakeStage, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +49,7 @@ async def test_people_may_have_blocked_work_begin(make_stage: MakeStage) -> None
         assert (await stage.final(session))[0] == "response"
 
 
-@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("wanted", [True, deep(False)])
 async def test_an_issue_with_a_pull_request_moves_to_review(make_stage: MakeStage, wanted: bool) -> None:
     async with make_stage(forge=True, tables=f"[issue]\nin_review = {str(wanted).lower()}") as stage:
         issue = stage.issue()

@@ -120,7 +120,7 @@ async def test_opencode_that_finds_a_request_wrong_ends_the_turn(make_stage: Mak
             "🔐 The model's provider refused our credentials",
             "must check",
         ),
-        (Fail(status=403, message="Forbidden"), "🔐 The model's provider refused our credentials", "must check"),
+        deep(Fail(status=403, message="Forbidden"), "🔐 The model's provider refused our credentials", "must check"),
         (Fail(status=404, message="No such model"), "🔍 The model was not found", "`OPENCODE_MODEL`"),
         (Fail(status=400, message=CONTEXT), "📏 The conversation no longer fits the model", "Start a new session"),
         (Fail(status=400, message="tools.3: bad schema"), "The model did not deliver a usable answer", "Write to me"),

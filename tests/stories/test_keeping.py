@@ -48,6 +48,7 @@ async def test_work_is_saved_during_a_turn_and_at_its_end(make_stage: MakeStage)
         await stage.final(session)
 
 
+@pytest.mark.deep
 async def test_a_finished_issue_leaves_no_workspace_and_a_reopened_one_finds_all_again(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         stage.world.resources.add("Issue")

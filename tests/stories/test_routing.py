@@ -206,6 +206,7 @@ async def test_why_tells_the_rule_that_won_and_those_that_lost(make_stage: MakeS
         assert "Alice Example chose it" in read(await why(stage, open_))
 
 
+@pytest.mark.deep
 async def test_a_sub_issue_begins_at_the_branch_of_its_parent_and_is_offered_to_it(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         parent = stage.issue("The whole")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.cli.forget import AT_IT
 from dragoman.ledger import audit
 from dragoman.sim.script import Say, Use
 from tests.projection.valkey import Valkey
@@ -40,7 +41,7 @@ async def talked(make_stage: MakeStage, *, stay: bool = False, **how: Any) -> As
 
 
 async def forget(stage: Stage, *arguments: str) -> tuple[int, str]:
-    """The command as a process of its own: its exit code and what it says; what it waits for comes last."""
+    """The command as a process of its own: its exit code and what it says, but for what it says when it has to wait."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVE, "forget", *arguments),
         env=stage.environment(),
@@ -48,9 +49,9 @@ async def forget(stage: Stage, *arguments: str) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    said, waits = await asyncio.wait_for(process.communicate(), COMMAND_S)
+    said, complained = await asyncio.wait_for(process.communicate(), COMMAND_S)
     assert process.returncode is not None
-    return process.returncode, (said + waits).decode()
+    return process.returncode, (said + complained).decode().replace(f"{AT_IT}\n", "")
 
 
 def found_in(stage: Stage) -> list[str]:

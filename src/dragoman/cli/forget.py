@@ -24,6 +24,7 @@ from dragoman.runtime.service import Service
 
 LOOK_S = 0.2
 QUIET_S = 3.0  # longer than that, somebody at a terminal wants to know what is waited for
+AT_IT = "The service is at it. While OpenCode works for others, this takes up to five minutes."
 REFUSED = 3  # exit code
 _ELSEWHERE = (
     "backups of the data folder and of the ledger",
@@ -103,9 +104,7 @@ def _done(number: int, until: float) -> Report:
             fail("It is not done yet; the service goes on with it. Run this again to see.")
         if time.monotonic() > quiet_until:
             quiet_until = until
-            click.echo(
-                "The service is at it. While OpenCode works for others, this takes up to five minutes.", err=True
-            )
+            click.echo(AT_IT, err=True)
         time.sleep(LOOK_S)  # the service is another process, and the ledger's file calls nobody
     change(lambda tx: forgetting.drop_report(tx, number))
     return alone

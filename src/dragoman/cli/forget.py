@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import sys
 import time
 from pathlib import Path
@@ -100,11 +101,11 @@ def _done(number: int, until: float) -> Report:
     alone = None if _is_served(find()[0].folder) else _in_this_process(number, until)
     quiet_until = time.monotonic() + QUIET_S
     while alone is None and (alone := look(lambda tx: forgetting.report_of(tx, number))) is None:
+        if time.monotonic() > quiet_until:
+            quiet_until = math.inf
+            click.echo(AT_IT, err=True)
         if time.monotonic() > until:
             fail("It is not done yet; the service goes on with it. Run this again to see.")
-        if time.monotonic() > quiet_until:
-            quiet_until = until
-            click.echo(AT_IT, err=True)
         time.sleep(LOOK_S)  # the service is another process, and the ledger's file calls nobody
     change(lambda tx: forgetting.drop_report(tx, number))
     return alone

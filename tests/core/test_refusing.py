@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dragoman.core.activities import Elicitation, Response, Thought
 from dragoman.core.effects import Post
 from dragoman.core.events.linear import Prompted, RequestRefused
@@ -13,8 +15,8 @@ from tests.core.histories import Story
 BEN = a_person("Ben")
 
 
-def refused(story: Story, **how: object) -> list[object]:
-    event = RequestRefused(deed="start", reason="rule", person=BEN, **how)  # type: ignore[arg-type]  # as they are
+def refused(story: Story, **how: Any) -> list[object]:
+    event = RequestRefused(deed="start", reason="rule", person=BEN, **how)
     return [effect.activity for effect in story.hear(event) if isinstance(effect, Post)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,12 +24,12 @@ OPEN = Routing(places=(SHOP, TILL, replace(DOCS, default=False)))
 NAMES = [place.name for place in ALL.places]
 
 
-def facts(words: str = "fix it", **more: object) -> Facts:
-    return Facts(words=words, on="mention", known_issue=True, **more)  # type: ignore[arg-type]  # fields of Facts
+def facts(words: str = "fix it", **more: Any) -> Facts:
+    return Facts(words=words, on="mention", known_issue=True, **more)
 
 
-def decide(known: Facts, routing: Routing = ALL, *, handling: Handling | None = None, **more: object) -> Decision:
-    return route(known, choose(known, handling or Handling()), routing, **more)  # type: ignore[arg-type]
+def decide(known: Facts, routing: Routing = ALL, *, handling: Handling | None = None, **more: Any) -> Decision:
+    return route(known, choose(known, handling or Handling()), routing, **more)
 
 
 def won(decision: Decision) -> tuple[str, str]:

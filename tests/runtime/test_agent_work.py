@@ -253,14 +253,19 @@ async def cut(room: Room, text: str = "and a test, please") -> None:
     await room.write(ONE, text)
 
 
+@pytest.fixture
+def soon_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two looks at a cut need not lie far apart."""
+    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
+
+
 def told(room: Room) -> list[str]:
     return [text_of(message) for message in room.thread(ONE).users()]
 
 
 async def test_a_message_for_a_run_that_was_cut_has_the_cut_told_first_and_takes_the_word_of_it_along(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room, soon_sure: None
 ) -> None:
-    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
     await cut(room)
     await room.perform("SteerRun")
     resumed = await room.perform("ResumeRun")
@@ -272,10 +277,7 @@ async def test_a_message_for_a_run_that_was_cut_has_the_cut_told_first_and_takes
     assert "and a test, please" in second
 
 
-async def test_only_the_first_of_two_messages_takes_the_word_of_the_cut_along(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
+async def test_only_the_first_of_two_messages_takes_the_word_of_the_cut_along(room: Room, soon_sure: None) -> None:
     await cut(room, "tabs")
     await room.write(ONE, "semicolons")
     for kind in ("SteerRun", "SteerRun", "ResumeRun"):
@@ -286,9 +288,8 @@ async def test_only_the_first_of_two_messages_takes_the_word_of_the_cut_along(
 
 
 async def test_a_stop_while_a_cut_is_made_sure_of_keeps_the_message_from_being_given(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room, soon_sure: None
 ) -> None:
-    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
     await cut(room)
     held = room.agent.hold("messages")
     steering = asyncio.create_task(room.perform("SteerRun"))
@@ -300,9 +301,8 @@ async def test_a_stop_while_a_cut_is_made_sure_of_keeps_the_message_from_being_g
 
 
 async def test_a_message_that_opencode_lost_with_the_word_of_the_cut_is_given_again_with_it(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room, soon_sure: None
 ) -> None:
-    monkeypatch.setattr(inbound, "CUT_AFTER_S", 0.1)
     await cut(room)
     await room.perform("SteerRun")
     _, second = told(room)

@@ -239,6 +239,8 @@ class SqliteLedger:
                     waiting.result = waiting.run(SqliteTx(cursor, self._now(cursor), waiting.woken))
                 except Exception as error:  # noqa: BLE001  a border: the turns of this group are on disk, come what may
                     waiting.error = _translated(error)
+                    if isinstance(error, sqlite3.Error):
+                        self._recover(error)
 
     def _commit_turns(self, group: list[_Waiting]) -> None:
         if not group:

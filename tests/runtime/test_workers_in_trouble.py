@@ -116,6 +116,28 @@ async def test_a_ledger_that_fails_for_a_while_stops_nobody_for_ever(
     monkeypatch.undo()
 
 
+async def test_an_outcome_that_could_not_be_stored_does_not_hold_its_lane_until_the_claim_ends(
+    ledger: SqliteLedger, clock: HeldClock, start: StartWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, turn = 0, ledger.turn
+
+    async def failing(function: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal failures
+        if function is effects.finish and not failures:
+            failures += 1
+            raise LedgerError("disk I/O error")
+        return await turn(function, *args, **kwargs)
+
+    monkeypatch.setattr(ledger, "turn", failing)
+    performed = Performed()
+    start(performed)
+    await queue(ledger, a_post("one"), a_post("two"))
+    await until_attempt(ledger, 1)
+    await move(ledger, clock, 1.0)
+    await until_outcome(ledger, "done", 2)
+    assert performed.said == ["one", "one", "two"]
+
+
 # ── claims ───────────────────────────────────────────────────────────────
 async def test_a_claim_is_renewed_as_long_as_it_takes(
     ledger: SqliteLedger, clock: HeldClock, start: StartWorkers

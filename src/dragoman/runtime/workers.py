@@ -210,8 +210,17 @@ class Workers:
         try:
             await self._attempt(claimed, kind)
         except LedgerError as error:
-            # Not told: the claim ends by itself and the effect is performed again.
             _log.warning("outcome.lost", effect=kind, n=claimed.n, error=str(error))
+            await self._give_back(claimed, str(error))
+
+    async def _give_back(self, claimed: Claimed, why: str) -> None:
+        """What was not told is performed again, as soon as the ledger can be written; else when the claim ends by itself."""
+        until = time.monotonic() + self._lease_s
+        while time.monotonic() < until and not self._stopping.is_set():
+            await asyncio.sleep(LEDGER_DOWN_NAP_S)
+            with contextlib.suppress(LedgerError):
+                await self._engine.postpone(claimed, backoff(claimed.attempts), why)
+                return
 
     async def _attempt(self, claimed: Claimed, kind: str) -> None:
         engine = self._engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -281,6 +282,23 @@ async def test_a_signal_ends_the_command_in_order(tmp_path: Path, number: signal
     assert b'"service.stopped"' in told
     assert b"Traceback" not in told
     assert serve_module.LAST_S < 10.0  # what does not end in order is gone by then
+
+
+FEW_FILES = f"""
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+{SERVE}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of a process in /proc")
+async def test_it_allows_itself_more_open_files_than_a_shell_gives_it(tmp_path: Path) -> None:
+    process = await serve(tmp_path, FEW_FILES)
+    await until_listening(process)
+    limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8")
+    [soft, hard] = re.findall(r"Max open files +(\S+) +(\S+)", limits)[0]
+    assert int(soft) == min(int(hard), serve_module.FILES_MOST) > 256
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

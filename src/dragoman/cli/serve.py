@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import click
@@ -23,6 +25,7 @@ from dragoman.web.asgi import HttpServer
 EX_BROKEN = 1  # starting again may help
 LAST_S = 9.0  # after a signal we are gone by then, whatever hangs: a thread, a disk; nothing is lost, see _signalled
 EX_CONFIG = 78  # sysexits.h: the settings are wrong; starting again will not help
+FILES_MOST = 65_536  # open files and connections; what a system calls unlimited is too many to count through
 _log = logs.get("serve")
 
 
@@ -56,6 +59,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _signalled, stop)
+    _allow_many_files()
     service = Service(settings, keep_opencode=keep_opencode, load=load)
     loop.add_signal_handler(signal.SIGHUP, service.live.reload if load is not None else partial(_hung_up, stop))
     try:
@@ -81,6 +85,15 @@ async def serve(
             _log.error("stop.broke", error=repr(trouble), exc_info=trouble)
     await service.close()
     return code
+
+
+def _allow_many_files() -> None:
+    """The usual 1,024 are for programs that wait with select(); we may have more runs and connections than that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES_MOST if hard == resource.RLIM_INFINITY else min(hard, FILES_MOST)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):  # some systems have a lower limit that they do not tell here
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _spare_the_collector() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -70,9 +72,11 @@ class FakeLinear:
         for writer in self._open:
             writer.transport.abort()
 
-    def hang_up(self) -> None:
-        """Close every connection, as a server does with idle ones."""
+    def hang_up(self, *, rudely: bool = False) -> None:
+        """Close every connection, as a server does with idle ones; rudely: reset it, as a balancer does."""
         for writer in list(self._open):
+            if rudely:
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -184,11 +184,14 @@ async def test_a_reply_that_is_lost_twice_is_left_to_the_caller(fake: FakeLinear
     assert len(fake.asked) == 2
 
 
-async def test_connections_are_kept_and_a_closed_one_is_replaced_unnoticed(fake: FakeLinear, linear: Linear) -> None:
+@pytest.mark.parametrize("rudely", [False, True])
+async def test_connections_are_kept_and_a_closed_one_is_replaced_unnoticed(
+    fake: FakeLinear, linear: Linear, rudely: bool
+) -> None:
     for _ in range(3):
         await post(linear)
     assert fake.connections == 1
-    fake.hang_up()
+    fake.hang_up(rudely=rudely)
     assert await post(linear) == "written"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dragoman.errors import ConfigurationError, Refusal
@@ -58,11 +60,15 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises  sqlite3.Error, Refusal
     """
-    connection = _connect(str(path))
+    with _kept_if_usable(_connect(str(path))) as connection:
+        _set_up(connection, path)
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     # NORMAL would lose acknowledged turns with the power; WAL needs shared memory, which network disks do not give.
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        connection.close()
         raise Refusal(f"The ledger {path} must be on a local disk: SQLite cannot keep a write-ahead log there.")
     connection.execute("PRAGMA synchronous = FULL")
     # The undo copies of savepoints go to a temporary file otherwise: three quarters of all writes (measured).
@@ -73,13 +79,12 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA cache_size = -16000")
-    return connection
 
 
 def connect_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that reads while another one writes."""
-    connection = _connect(str(path))
-    connection.execute("PRAGMA query_only = ON")
+    with _kept_if_usable(_connect(str(path))) as connection:
+        connection.execute("PRAGMA query_only = ON")
     return connection
 
 
@@ -90,13 +95,19 @@ def _connect(where: str) -> sqlite3.Connection:
     )
 
 
-def _migrated(connection: sqlite3.Connection, name: str) -> sqlite3.Connection:
+@contextmanager
+def _kept_if_usable(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     try:
-        migrate(connection)
-    except sqlite3.Error as error:
-        connection.close()
-        raise Refusal(f"The ledger {name} cannot be brought up to date: {error}") from error
-    except Refusal:
+        yield connection
+    except BaseException:
         connection.close()
         raise
+
+
+def _migrated(connection: sqlite3.Connection, name: str) -> sqlite3.Connection:
+    with _kept_if_usable(connection):
+        try:
+            migrate(connection)
+        except sqlite3.Error as error:
+            raise Refusal(f"The ledger {name} cannot be brought up to date: {error}") from error
     return connection

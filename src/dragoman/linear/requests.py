@@ -109,10 +109,11 @@ class Requests:
     async def _exchange(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
         try:
             return await self._exchange_once(body, authorization)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-            # Most often a kept connection that the other side has closed meanwhile. Every request of ours may be
-            # repeated, so it is, at once; aiohttp does it for GET only.
-            pass
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, BrokenPipeError) as error:
+            # Most often a kept connection that the other side has closed or reset meanwhile. Every request of ours may
+            # be repeated, so it is, at once; aiohttp does it for GET only.
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise _unreachable(error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from None
         try:

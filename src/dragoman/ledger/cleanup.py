@@ -31,12 +31,14 @@ def cleanup(tx: Tx, retention_days: int = 0, *, at: float | None = None) -> int:
     for name, longest_s in (
         ("forget_seen", SEEN_S),
         ("forget_effects", min(EFFECTS_S, kept_s)),
-        ("forget_deliveries", min(DELIVERIES_S, kept_s)),
         ("forget_paces", DAY_S),
         ("forget_departures", DEPARTURES_S),
     ):
         removed += tx.execute(_SQL[name], (now - longest_s, BATCH)).rowcount
-    if retention_days:
-        for name in ("forget_messages", "forget_journal"):
-            removed += tx.execute(_SQL[name], (BATCH, now - kept_s)).rowcount
+    for name, longest_s in (
+        ("forget_deliveries", min(DELIVERIES_S, kept_s)),
+        ("forget_messages", kept_s),
+        ("forget_journal", kept_s),
+    ):
+        removed += tx.execute(_SQL[name], (BATCH, now - longest_s)).rowcount
     return removed

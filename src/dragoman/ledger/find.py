@@ -5,6 +5,7 @@ All of it is for `ledger.read`; it also works inside a turn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from dragoman import logs
@@ -72,6 +73,16 @@ def concerned_by_issue(tx: Tx, issue: IssueId, newest: int = 20) -> list[Session
     return [SessionId(id_) for (id_,) in rows]
 
 
+def idle(tx: Tx, sessions: Sequence[SessionId], idle_s: float) -> list[Session]:
+    """Those among them without a turn under way that nothing was heard of for so long. Costs a look at each row alone."""
+    return [found for one in sessions for found in _readable(tx, "idle", one, tx.now - idle_s)]
+
+
+def is_cleared(tx: Tx, session: SessionId) -> bool:
+    """Whether the workspace of a session is to be removed already."""
+    return tx.execute(_SQL["clearing"], (session,)).fetchone() is not None
+
+
 def watched_pull_requests(tx: Tx) -> list[tuple[SessionId, str]]:
     """The sessions that wait for news of a pull request, and its URL."""
     return [(SessionId(id_), url) for id_, url in tx.execute(_SQL["watched"]).fetchall()]
@@ -94,10 +105,10 @@ def count_sessions(tx: Tx, issue: IssueId, since: float) -> int:
     return int(tx.execute(_SQL["count_sessions"], (issue, since)).fetchone()[0])
 
 
-def _readable(tx: Tx, name: str, of: HostId | OrganizationId | IssueId) -> list[Session]:
+def _readable(tx: Tx, name: str, *of: str | float) -> list[Session]:
     """The sessions that a query finds. One that this program cannot read must not hide the others."""
     found = []
-    for id_, body in tx.execute(_SQL[name], (of,)).fetchall():
+    for id_, body in tx.execute(_SQL[name], of).fetchall():
         try:
             found.append(decode_session(body))
         except LedgerError as error:

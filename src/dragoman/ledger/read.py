@@ -245,7 +245,7 @@ def deliveries(tx: Tx, limit: int = 50) -> list[DeliveryLine]:
 def _waiting(tx: Tx, session: Session) -> Iterator[EffectLine]:
     """What is still to be done, without reminders of turns that have ended: when they come, they change nothing."""
     turn = live_turn(session)
-    for *row, body in tx.execute(_SQL["waiting_effects"], (session.id, LINES)).fetchall():
+    for *row, body in tx.execute(_SQL["waiting_effects"], (session.id, session.id, LINES)).fetchall():
         line = _effect_line(row)
         with suppress(LedgerError):
             effect = decode_effect(body)

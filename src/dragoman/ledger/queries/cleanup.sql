@@ -7,11 +7,11 @@ DELETE FROM seen WHERE key IN (SELECT key FROM seen WHERE at < ? ORDER BY at LIM
 DELETE FROM effects WHERE n IN (SELECT n FROM effects WHERE done_at < ? ORDER BY done_at LIMIT ?);
 
 -- name: forget_deliveries
--- The oldest lines of the log of deliveries.
-DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE at < ? ORDER BY n LIMIT ?);
+-- The oldest lines of the log of deliveries. Rows are numbered as time goes, so no more than the oldest are looked at.
+DELETE FROM deliveries WHERE n IN (SELECT n FROM (SELECT n, at FROM deliveries ORDER BY n LIMIT ?) WHERE at < ?);
 
 -- name: forget_messages
--- The oldest lines of conversations. Rows are numbered as time goes, so no more than the oldest are looked at.
+-- The same for conversations.
 DELETE FROM messages WHERE n IN (SELECT n FROM (SELECT n, at FROM messages ORDER BY n LIMIT ?) WHERE at < ?);
 
 -- name: forget_journal

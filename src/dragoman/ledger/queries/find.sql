@@ -7,8 +7,8 @@ SELECT id, body FROM sessions WHERE live = 1 AND host = ? ORDER BY n;
 SELECT id, body FROM sessions WHERE live = 1 AND host = ? AND phase = 'Working';
 
 -- name: starting
--- The sessions of an organization whose turn has not begun to work.
-SELECT id, body FROM sessions WHERE live = 1 AND organization = ? AND phase = 'Starting' ORDER BY n;
+-- The sessions of an organization whose turn has not begun to work. The plus keeps SQLite from walking all there ever were.
+SELECT id, body FROM sessions WHERE live = 1 AND organization = ? AND phase = 'Starting' ORDER BY +n;
 
 -- name: sessions_of_issue
 -- The newest sessions of an issue.
@@ -44,7 +44,7 @@ SELECT body FROM effects WHERE session = ? AND lane = 'linear' AND done_at IS NU
 
 -- name: watched
 -- The sessions that wait for news of a pull request.
-SELECT id, pull_request FROM sessions WHERE pull_request IS NOT NULL ORDER BY n;
+SELECT id, pull_request FROM sessions WHERE pull_request IS NOT NULL ORDER BY +n;
 
 -- name: watching
 -- The sessions that wait for news of one pull request.
@@ -52,4 +52,12 @@ SELECT id FROM sessions WHERE pull_request = ? ORDER BY n;
 
 -- name: watching_any
 -- The sessions that wait for news of a pull request whose address begins so.
-SELECT id FROM sessions WHERE pull_request IS NOT NULL AND substr(pull_request, 1, length(?)) = ? ORDER BY n;
+SELECT id FROM sessions WHERE pull_request IS NOT NULL AND substr(pull_request, 1, length(?)) = ? ORDER BY +n;
+
+-- name: idle
+-- A session without a turn under way that nothing was heard of since a moment.
+SELECT id, body FROM sessions WHERE id = ? AND live = 0 AND updated_at <= ?;
+
+-- name: clearing
+-- Whether the workspace of a session is to be removed already.
+SELECT 1 FROM effects WHERE session = ? AND lane = 'desk' AND done_at IS NULL AND kind = 'ClearWorkspace' LIMIT 1;

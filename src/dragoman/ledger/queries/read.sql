@@ -27,9 +27,13 @@ SELECT turn, at, role, text, author, linear_id, opencode_id, tokens, cost FROM (
 ) AS newest ORDER BY n;
 
 -- name: waiting_effects
--- The unfinished effects of a session, in the order in which they were queued.
+-- The unfinished effects of a session, in the order in which they were queued. What has no lane is always a head, and only
+-- heads are looked at for it: there is no index of all effects by session.
 SELECT n, lane, pool, kind, created_at, due_at, head, attempts, claim IS NOT NULL, outcome, error, body
-FROM effects WHERE session = ? AND done_at IS NULL AND (lane IS NOT NULL OR head = 1) ORDER BY n LIMIT ?;
+FROM effects WHERE n IN (
+  SELECT n FROM effects WHERE session = ? AND lane IS NOT NULL AND done_at IS NULL
+  UNION ALL SELECT n FROM effects INDEXED BY effects_ready WHERE session = ? AND lane IS NULL AND head = 1
+) ORDER BY n LIMIT ?;
 
 -- name: parked_effects
 -- What was given up lately, newest first.

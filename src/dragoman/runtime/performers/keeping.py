@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dragoman import logs
 from dragoman.core.effects import ClearWorkspace, SaveWork
 from dragoman.core.session import Closed, Session, live_turn
 from dragoman.errors import GitError, NotFound, OpenCodeError, Refusal, Told
 from dragoman.ids import SessionId
-from dragoman.ledger import effects, read
+from dragoman.ledger import effects, find
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.tx import Tx
 from dragoman.repositories.naming import checkpoint_ref
@@ -21,6 +21,7 @@ from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
 
 DAY_S = 86_400.0
+BATCH = 500  # sessions that are looked at in one transaction: everything else waits meanwhile
 _log = logs.get("keeping")
 
 
@@ -47,7 +48,10 @@ class Keeping:
         if not retention_days:
             return 0
         standing = await asyncio.to_thread(self._desk.workspaces)
-        return await self._engine.ledger.turn(_ask_to_clear, standing, retention_days * DAY_S)
+        asked = 0
+        for some in _in_batches(standing):
+            asked += await self._engine.ledger.turn(_ask_to_clear, some, retention_days * DAY_S)
+        return asked
 
     async def tidy(self, retention_days: float) -> None:
         """Drop what was saved of sessions that nobody has used for twice as long, and have git pack our copies.
@@ -64,8 +68,9 @@ class Keeping:
                 _log.info("copy.tidied" if tidied else "copy.in_use", repository=trusted.name, dropped=dropped)
 
     async def _drop(self, trusted: TrustedRepository, idle_s: float) -> int:
-        saved = await saved_sessions(trusted)
-        unused = await self._engine.ledger.turn(_unused, sorted(saved), idle_s)
+        unused: list[Session] = []
+        for some in _in_batches(sorted(await saved_sessions(trusted))):
+            unused += await self._engine.ledger.read(find.idle, some, idle_s)
         # A session that went elsewhere since has left what it saved here to itself.
         ours = [one for one in unused if one.workspace is not None and one.workspace.repository == trusted.name]
         return sum([await self._desk.drop_saved(one) for one in ours])
@@ -94,22 +99,10 @@ class Keeping:
             _log.debug("instance.kept", session=session.id, error=str(error))
 
 
-def _unused(tx: Tx, sessions: Sequence[SessionId], idle_s: float) -> list[Session]:
-    """Those among them that nobody has used for so long."""
-    found = [read.details(tx, one) for one in sessions]
-    return [
-        known.session
-        for known in found
-        if known is not None and not known.summary.live and known.summary.updated_at <= tx.now - idle_s
-    ]
-
-
 def _ask_to_clear(tx: Tx, standing: Sequence[SessionId], idle_s: float) -> int:
-    asked = 0
-    for one in standing:
-        known = read.details(tx, one)
-        if known is None or known.summary.live or known.summary.updated_at > tx.now - idle_s:
-            continue
-        if not any(effect.kind == ClearWorkspace.__name__ for effect in known.effects):
-            asked += effects.insert(tx, known.session, [ClearWorkspace(at_rest=True)])
-    return asked
+    unused = [one for one in find.idle(tx, standing, idle_s) if not find.is_cleared(tx, one.id)]
+    return sum(effects.insert(tx, one, [ClearWorkspace(at_rest=True)]) for one in unused)
+
+
+def _in_batches(sessions: Sequence[SessionId]) -> Iterator[Sequence[SessionId]]:
+    return (sessions[start : start + BATCH] for start in range(0, len(sessions), BATCH))

@@ -146,8 +146,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def _own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """How one test sets up the log, and what it keeps out of it, is nothing to the next one."""
-    monkeypatch.setattr(logs, "_forms", set())
-    monkeypatch.setattr(logs, "_pattern", None)
+    monkeypatch.setattr(logs, "_secrets", logs._Secrets())
     yield
     structlog.reset_defaults()
 

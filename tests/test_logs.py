@@ -1,6 +1,7 @@
 """Secrets cannot reach the logs, whichever way they are written."""
 
 import base64
+import html
 import io
 import json
 import logging
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
+from markupsafe import escape
 
 from dragoman import logs
+from dragoman.errors import DragomanError, GitError, LedgerError, LinearError, OpenCodeError, Refusal
 
 SECRETS = (
     "canary-plain-0123456789",
@@ -61,6 +64,10 @@ def forms(secret: str) -> set[str]:
     raw = secret.encode()
     return {
         secret,
+        json.dumps(json.dumps({"token": secret}))[15:-4],
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        str(escape(secret)),
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],
@@ -207,3 +214,35 @@ def test_a_crash_of_the_process_shows_no_secret() -> None:
     assert ended.returncode == 1
     assert "canary-plain" not in ended.stderr
     assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == ["process.crashed"] * 2
+
+
+def test_of_tokens_that_follow_one_another_the_newest_are_masked_and_no_more() -> None:
+    logs.keep_secret(["canary-that-stays"])
+    for number in range(20):
+        logs.keep_token("linear", f"canary-token-{number:03}")
+        logs.keep_token("github", f"ghp_canary_{number:03}")
+    shown = [logs.masked(f"with canary-token-{number:03} and ghp_canary_{number:03}") for number in range(20)]
+    newest = f"with {logs.MASK} and {logs.MASK}"
+    assert [text == newest for text in shown] == [False] * (20 - logs.NEWEST_KEPT) + [True] * logs.NEWEST_KEPT
+    assert logs.masked("canary-that-stays") == logs.MASK
+
+
+def test_one_secret_that_begins_another_hides_none_of_it() -> None:
+    logs.keep_secret(["hook+canary/AA==", "hook+canary/AA==longer-one"])
+    assert logs.masked("hook+canary/AA==longer-one, hook+canary/AA==") == f"{logs.MASK}, {logs.MASK}"
+
+
+def test_words_of_people_keep_what_is_no_secret_of_ours() -> None:
+    logs.keep_secret(["canary-plain-0123456789"])
+    said = "git clone ssh://git@host/x.git with canary-plain-0123456789"
+    assert logs.without_secrets(said) == f"git clone ssh://git@host/x.git with {logs.MASK}"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("kind", [Refusal, LinearError, OpenCodeError, GitError, LedgerError])
+def test_no_error_holds_a_secret_that_another_party_repeats(kind: type[DragomanError], secret: str) -> None:
+    logs.keep_secret(SECRETS)
+    for form in sorted(forms(secret)):
+        error = kind(f"they said: {form} is not known")
+        assert unmasked(f"{error} {error!r}") == []
+        assert str(error).startswith("they said: ")

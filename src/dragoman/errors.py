@@ -3,15 +3,23 @@
 Told    safe to show to people; the text is written for them and says what to do
 Theirs  Linear, OpenCode, git or the disk said no; carries whether and when to try again
 Ours    everything else: a bug; logged with its traceback, people are told that something broke on our side
+
+What another party says may repeat what we sent it, a token among it; and the text of an error is logged, stored and read
+by people. So no error holds a known secret: it is masked when the error is made.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+from dragoman import logs
+
 
 class DragomanError(Exception):
     """The root; never raised itself."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(logs.masked(message))
 
 
 class Told(DragomanError):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import io
 import logging
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable, MutableMapping
 from json import dumps as json_text
 from types import TracebackType
@@ -25,8 +27,8 @@ import structlog
 MASK = "[secret]"
 SHORTEST_SECRET = 6  # characters; masking shorter words would garble ordinary text
 
-_forms: set[str] = set()
-_pattern: re.Pattern[str] | None = None
+NEWEST_KEPT = 4  # of tokens that follow one another; older ones have ended
+
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
 
 
@@ -112,18 +114,55 @@ def get(name: str) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
-def keep_secret(values: Iterable[str]) -> None:
-    """Mask these values, in the usual encodings too, in everything that is logged from now on."""
-    global _pattern  # noqa: PLW0603 - one process, one set of secrets
-    for value in values:
+class _Secrets:
+    """What this process knows to be secret, in every form in which it may be written."""
+
+    def __init__(self) -> None:
+        self._lasting: set[str] = set()
+        self._passing: dict[str, deque[set[str]]] = {}  # by kind
+        self.forms: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, values: Iterable[str]) -> None:
+        for value in values:
+            if len(value) >= SHORTEST_SECRET:
+                self._lasting |= _forms_of(value)
+        self._join()
+
+    def add_token(self, kind: str, value: str) -> None:
         if len(value) >= SHORTEST_SECRET:
-            _forms.update(_forms_of(value))
-    longest_first = sorted(_forms, key=len, reverse=True)
-    _pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+            self._passing.setdefault(kind, deque(maxlen=NEWEST_KEPT)).append(_forms_of(value))
+            self._join()
+
+    def _join(self) -> None:
+        forms = self._lasting.union(*(each for tokens in self._passing.values() for each in tokens))
+        if forms != self.forms:
+            self.forms = frozenset(forms)
+            self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+
+    def stand_in(self, text: str) -> bool:
+        """Whether the text holds one. Looking for each form is several times cheaper than the pattern."""
+        return any(form in text for form in self.forms)
+
+    def out_of(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern is not None and self.stand_in(text) else text
+
+
+_secrets = _Secrets()  # one process, one set
+
+
+def keep_secret(values: Iterable[str]) -> None:
+    """Mask these values, in the usual encodings too, in everything that is logged, told or shown from now on."""
+    _secrets.add(values)
+
+
+def keep_token(kind: str, value: str) -> None:
+    """The same for a token that is fetched anew again and again: the newest NEWEST_KEPT of a kind are masked."""
+    _secrets.add_token(kind, value)
 
 
 def _forms_of(value: str) -> set[str]:
-    """The value as it stands, and as JSON, Python, URLs and base64 write it."""
+    """The value as it stands, and as JSON, JSON within JSON, Python, URLs, HTML and base64 write it."""
     quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
     quoted |= {re.sub("%[0-9A-F]{2}", lambda hexed: hexed[0].lower(), each) for each in quoted}
     written = {
@@ -131,6 +170,13 @@ def _forms_of(value: str) -> set[str]:
         json_text(value, ensure_ascii=False)[1:-1],
         repr(value)[1:-1],
         repr(value.encode())[2:-1],
+    }
+    written |= {json_text(each, ensure_ascii=False)[1:-1] for each in written}
+    marked_up = html.escape(value)  # Python's, and the numbers that templates write
+    written |= {
+        marked_up,
+        html.escape(value, quote=False),
+        marked_up.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
     }
     encoded: set[str] = set()
     raw = value.encode()
@@ -143,9 +189,13 @@ def _forms_of(value: str) -> set[str]:
 
 def masked(text: str) -> str:
     """The text without known secrets and without credentials in URLs."""
-    if _pattern is not None:
-        text = _pattern.sub(MASK, text)
+    text = without_secrets(text)
     return _URL_CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text) if "@" in text else text
+
+
+def without_secrets(text: str) -> str:
+    """The text without known secrets; what looks like a credential and is none of ours stays, as in people's words."""
+    return _secrets.out_of(text)
 
 
 def scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -156,8 +206,7 @@ def scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutabl
 
 
 def _is_plain(event: MutableMapping[str, Any]) -> bool:
-    """Whether a line holds nothing that could need masking. Nearly all lines do not, and there are many of them:
-    looking for each form in the whole line is several times cheaper than the pattern over each field."""
+    """Whether a line holds nothing that could need masking. Nearly all lines do not, and there are many of them."""
     texts = []
     for key, value in event.items():
         if isinstance(value, str):
@@ -166,7 +215,7 @@ def _is_plain(event: MutableMapping[str, Any]) -> bool:
             return False
         texts.append(key)
     line = "\n".join(texts)
-    return not ("://" in line and "@" in line) and not any(form in line for form in _forms)
+    return not ("://" in line and "@" in line) and not _secrets.stand_in(line)
 
 
 def _clean(value: Any) -> Any:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from functools import reduce
 
+from dragoman import logs
 from dragoman.core.activities import Action, Choice, Elicitation, Failure, Offer, Thought
 from dragoman.core.effects import Post, ShowPlan
 from dragoman.core.events.opencode import Todo
-from dragoman.linear.as_comments import STEPS_KEPT, Progress, add, comment_body, progress_body
+from dragoman.linear.as_comments import (
+    PLAN_ITEM_LIMIT,
+    STEP_LIMIT,
+    STEPS_KEPT,
+    Progress,
+    add,
+    comment_body,
+    progress_body,
+)
 from dragoman.linear.outbound import BODY_LIMIT
 from tests.builders import a_fleeting_post, a_post
 
@@ -29,6 +38,16 @@ def test_steps_are_lines_and_what_runs_now_is_last_until_something_else_is_done(
     ]  # fmt: skip
     assert "sleep" not in shown(running, ran)
     assert "sleep" not in shown(ran, running, ended=True)
+
+
+def test_half_a_secret_is_not_shown_where_a_line_is_cut() -> None:
+    secret = "canary-0123456789"
+    logs.keep_secret([secret])
+    for room in range(STEP_LIMIT - len(secret), STEP_LIMIT):
+        long = "x" * room + secret
+        steps = (a_post("a", Thought(body=long)), a_post("b", Action(verb="Ran", subject=long, result="Done")))
+        plan = ShowPlan(items=(Todo(content="y" * (PLAN_ITEM_LIMIT - 8) + secret, status="pending"),))
+        assert secret[:6] not in shown(*steps, plan)
 
 
 def test_however_much_is_done_the_comment_stays_short() -> None:

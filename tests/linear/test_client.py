@@ -28,6 +28,7 @@ TOKEN = Reply(body=recording("oauth-client-credentials-ok"))
 REJECTED = Reply(401, recording("graphql-authentication-error-401"))
 LIMITED = recording("graphql-ratelimited-400")
 SECRET = "very-secret-client-secret"
+CANARY = "canary-token-0123456789"
 
 
 def open_app(fake_url: str, clock: Clock | None = None) -> Linear:
@@ -413,6 +414,26 @@ async def test_a_refused_token_says_what_to_do_and_never_the_secret(
     assert refused.value.retryable
     assert SECRET not in str(refused.value)
     assert isinstance(refused.value, TokenRefused) is (status in {400, 401})
+
+
+@pytest.mark.parametrize(
+    "status, kind", [(401, "authentication error"), (400, "invalid input"), (500, "internal error")]
+)
+@pytest.mark.parametrize("before", [0, 250])  # characters: a message is cut at 300
+async def test_no_error_holds_the_fetched_token_that_linear_repeats(
+    fake: FakeLinear, status: int, kind: str, before: int
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.path == "/oauth/token":
+            return Reply(200, json.dumps({"access_token": CANARY, "expires_in": 9_999}).encode())
+        said = "x" * before + f"bad header {asked.headers['authorization']}"
+        return Reply(status, json.dumps({"errors": [{"message": said, "extensions": {"type": kind}}]}).encode())
+
+    fake.always = answer
+    async with open_app(fake.url) as linear:
+        with pytest.raises(LinearError, match="bad header Bearer") as refused:
+            await post(linear)
+    assert CANARY[:8] not in str(refused.value)
 
 
 def test_a_token_reply_needs_no_expiry() -> None:

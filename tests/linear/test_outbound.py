@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dragoman import logs
 from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Response, Thought
 from dragoman.core.events.linear import Issue
 from dragoman.core.events.opencode import Todo
@@ -32,6 +33,31 @@ OWN = Viewer(
     organization=OrganizationId("o-1"),
     url_key="acme",
 )
+
+
+SECRET = "canary-0123456789"
+
+
+@pytest.mark.parametrize(
+    "activity",
+    [
+        Thought(body=f"It is {SECRET}."),
+        Response(body=f"It is {SECRET}."),
+        Failure(body=f"It is {SECRET}."),
+        Action(verb="Ran", subject=f"echo {SECRET}", result=f"{SECRET}\n"),
+        Action(
+            verb=f"Ran {SECRET}", subject="x" * (PARAMETER_LIMIT - 8) + SECRET, result="x" * (RESULT_LIMIT - 8) + SECRET
+        ),
+        Elicitation(body=f"Is it {SECRET}?", choices=(Choice(value="always", label=f"Yes, {SECRET}"),)),
+    ],
+)
+def test_what_an_agent_has_read_of_a_secret_is_not_shown(activity: Activity) -> None:
+    logs.keep_secret([SECRET, "always"])
+    told = activity_input(SESSION, ID, activity)
+    assert SECRET[:8] not in json.dumps(told)
+    if isinstance(activity, Elicitation):  # what a button sends is no text
+        assert told["signalMetadata"] == {"options": [{"value": "always", "label": f"Yes, {logs.MASK}"}]}
+    assert SECRET not in json.dumps(plan_input([Todo(content=f"Try {SECRET}", status="pending")]))
 
 
 def content(activity: Activity, *, link: str | None = None, own: Viewer | None = None) -> dict[str, str]:

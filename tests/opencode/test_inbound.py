@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from dragoman import logs
 from dragoman.core.events.opencode import (
     Aborted,
     AgentEvent,
@@ -290,6 +291,14 @@ def test_an_answer_that_stopped_early_is_no_answer(finish: str, cause: str) -> N
     outcome = verdict.event.outcome
     assert isinstance(outcome, Broke)
     assert (outcome.cause, outcome.text) == (cause, "Hello streaming world, one two three.")
+
+
+def test_the_key_that_a_provider_repeats_is_not_passed_on() -> None:
+    [said] = {event.message for _, event in Recording("g_500").told() if isinstance(event, RunRetrying)}
+    logs.keep_secret([said, "Incorrect API key"])
+    retries = [event for _, event in Recording("g_500").told() if isinstance(event, RunRetrying)]
+    assert {retry.message for retry in retries} == {logs.MASK}
+    assert ended("g_401") == Broke(cause="credentials", message=logs.MASK)
 
 
 # ── asks ─────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
@@ -167,6 +168,19 @@ async def test_an_app_gets_a_token_for_an_installation_and_keeps_it(forge: Forge
     assert await tokens.token(NAME) == first
     assert forge.requests == ["installation", "access_tokens"]
     assert (await github(forge, first).offer("work", "main", title="Fix it", body="One.")).number == 1
+
+
+async def test_no_error_and_no_pull_request_holds_an_app_s_token(forge: Forge, tmp_path: Path) -> None:
+    forge.apps["42"] = "write"
+    token = await AppToken(forge.api_url, "42", a_key(tmp_path)).token(NAME)
+    for before in (0, 450):  # characters: what GitHub says is cut at 500
+        body = msgspec.json.encode({"message": "x" * before + f" Bad credentials: {token}"})
+        assert token[:6] not in str(refusal(401, {}, body))
+    jwt = forge.seen[0].removeprefix("Bearer ")
+    assert jwt.count(".") == 2
+    assert jwt not in str(refusal(401, {}, msgspec.json.encode({"message": f"A JSON web token: {jwt}"})))
+    made = await github(forge, token).offer("work", "main", title=f"Use {token}", body=f"See {token}.", facts=token)
+    assert token not in f"{made.title} {made.body}"
 
 
 async def test_a_token_that_is_about_to_end_is_fetched_anew(forge: Forge, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from dragoman import logs
 from dragoman.core import wording
 from dragoman.core.activities import Action, Activity, Choice, Elicitation, Failure, Offer, Response, Thought
 from dragoman.core.effects import Post, ShowPlan
@@ -106,9 +107,9 @@ def _line(activity: Activity) -> str:
     """A step in one line."""
     match activity:
         case Thought(body=body):
-            return clip(body, STEP_LIMIT) or _BLANK
+            return clip(logs.without_secrets(body), STEP_LIMIT) or _BLANK
         case Action(verb=verb, subject=subject, result=result):
-            subject = clip(subject, STEP_LIMIT).replace("`", "'")
+            subject = clip(logs.without_secrets(subject), STEP_LIMIT).replace("`", "'")
             failed = wording.comments.STEP_FAILED if result is not None and result.startswith("Failed") else ""
             return f"{verb} `{subject}`{failed}" if subject else f"{verb}{failed}"
         case Elicitation(body=body) | Offer(body=body) | Response(body=body) | Failure(body=body):
@@ -116,4 +117,5 @@ def _line(activity: Activity) -> str:
 
 
 def _todo(item: Todo) -> str:
-    return _MARKS.get(item.status, _MARKS["pending"]).format(clip(item.content, PLAN_ITEM_LIMIT) or _BLANK)
+    said = clip(logs.without_secrets(item.content), PLAN_ITEM_LIMIT)  # before it is cut: half a secret is not known
+    return _MARKS.get(item.status, _MARKS["pending"]).format(said or _BLANK)

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman import logs
 from dragoman.errors import DuplicateWrite, LinearError
 from dragoman.linear.quota import Quota, read_quota, seconds_until_reset
 from dragoman.record import without_halves
@@ -177,5 +178,5 @@ def _message(errors: list[dict[str, Any]]) -> str:
     for error in errors:
         message = error.get("message")
         if isinstance(message, str) and message.strip():
-            return " ".join(message.split())[:_MESSAGE_LIMIT]
+            return logs.masked(" ".join(message.split()))[:_MESSAGE_LIMIT]  # a token that is cut would not be known
     return ""

@@ -14,6 +14,7 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
+from dragoman import logs
 from dragoman.clock import Clock
 from dragoman.errors import LinearError
 from dragoman.linear.transport import read_bounded
@@ -109,6 +110,7 @@ class ClientCredentials:
         except (aiohttp.ClientError, OSError) as error:
             raise LinearError(f"Linear's token endpoint cannot be reached: {type(error).__name__}") from None
         token = read_token(status, body, secret=self._client_secret)
+        logs.keep_token("linear", token.access_token)
         self._authorization = authorization_of(token.access_token)
         self._good_until = self._clock.now() + token.expires_in - min(_MARGIN_S, token.expires_in / 10)
         return self._authorization
@@ -139,7 +141,8 @@ def read_token(status: int, body: bytes, *, secret: str) -> TokenReply:
         refusal = msgspec.json.decode(body, type=TokenRefusal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         refusal = TokenRefusal()
-    said = f"{refusal.error} {refusal.error_description}".strip().replace(secret, "***")[:200]
+    said = f"{refusal.error} {refusal.error_description}".strip()
+    said = logs.masked(said.replace(secret, "***"))[:200]
     if "client_credentials" in refusal.error_description:
         raise TokenRefused(
             "Linear gives this app no token of its own: switch on client credentials for the app in Linear's settings, "

@@ -12,7 +12,7 @@ from dragoman.core.events.linear import Issue
 from dragoman.core.events.opencode import Todo
 from dragoman.ids import ActivityId, SessionId, UserId
 from dragoman.linear.identity import Viewer
-from dragoman.linear.text import clean, clip, shorten
+from dragoman.linear.text import clean, clip, shorten, sound
 from dragoman.record import Record
 
 # Characters. Linear documents no limits; a comment may hold 100,000, and long rows are not read.
@@ -127,6 +127,6 @@ def _options(choices: Sequence[Choice]) -> list[dict[str, str]]:
     """One button a value: the answer could not tell two of them apart."""
     options: dict[str, dict[str, str]] = {}
     for choice in choices:
-        value = clip(clean(choice.value), PARAMETER_LIMIT) or _BLANK
+        value = clip(sound(choice.value), PARAMETER_LIMIT) or _BLANK  # comes back as it is, and is compared
         options.setdefault(value, {"value": value, "label": clip(clean(choice.label), LABEL_LIMIT) or value})
     return list(options.values())

@@ -1,9 +1,10 @@
-"""Text on its way to Linear: cleaned of what cannot or must not be sent, and cut to a bound. Pure."""
+"""Text on its way to Linear: cleaned of what cannot or must not be sent, and cut to a bound."""
 
 from __future__ import annotations
 
 import re
 
+from dragoman import logs
 from dragoman.linear.identity import Viewer
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours of a terminal
@@ -13,16 +14,22 @@ _CUT_BACK = 80  # characters; how far back the end of a word is looked for
 
 
 def clean(text: str, own: Viewer | None = None) -> str:
-    """Drop what JSON or Linear cannot hold (lone surrogates, control characters), and mentions of ourselves.
+    """Drop what JSON or Linear cannot hold (lone surrogates, control characters), secrets, and mentions of ourselves.
 
-    Our own name with "@" or our profile's URL could open a session of ours: both become the bare name.
+    Our own name with "@" or our profile's URL could open a session of ours: both become the bare name. An agent may have
+    read OpenCode's password or the provider's key; the people of an organization should not.
     """
+    text = logs.without_secrets(sound(text))
+    return _without_own_mention(text, own) if own is not None else text
+
+
+def sound(text: str) -> str:
+    """Drop what JSON or Linear cannot hold, and nothing else."""
     try:
         text.encode()
     except UnicodeEncodeError:
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = _CONTROLS.sub("", _ESCAPES.sub("", text))
-    return _without_own_mention(text, own) if own is not None else text
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 def shorten(text: str, limit: int, *, link: str | None = None) -> str:

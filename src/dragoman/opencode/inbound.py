@@ -20,6 +20,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from dragoman import logs
 from dragoman.core.events.opencode import (
     AgentEvent,
     AskGone,
@@ -307,7 +308,7 @@ class RunView:
                 RunRetrying(
                     run=self.run,
                     attempt=self._status.attempt,
-                    message=self._status.message,
+                    message=logs.masked(self._status.message),
                     since_s=max(0.0, self._status.next / 1000 - since),
                     cause=cause_of(self._status.message),
                 ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from dragoman import logs
 from dragoman.core.events.opencode import Aborted, Answered, Broke, Cause, Declined, Outcome, Usage
 from dragoman.core.trouble import read_trouble
 from dragoman.ids import MessageId
@@ -63,7 +64,7 @@ def usage_of(messages: Sequence[wire.Message]) -> Usage:
 
 def broke(error: wire.MessageError, text: str = "") -> Broke:
     """A failure of the model's provider or of OpenCode, with the cause as a stable word."""
-    message = error.data.message.strip() or error.name
+    message = logs.masked(error.data.message.strip() or error.name)  # providers quote the key that they refuse
     return Broke(cause=_cause(error, message.lower()), message=message, text=text)
 
 

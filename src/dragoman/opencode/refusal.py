@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dragoman import logs
 from dragoman.errors import NotFound, OpenCodeError
 from dragoman.opencode import wire
 
@@ -20,7 +21,7 @@ def refusal(status: int, content: bytes, what: str) -> OpenCodeError:
     except msgspec.MsgspecError:
         said = wire.Refusal()
     name = said.name or said.tag
-    detail = said.message or said.data.message or name or "no reason given"
+    detail = logs.masked(said.message or said.data.message or name or "no reason given")
     if status == 404:
         return NotFound(f"OpenCode does not know it ({what}): {detail}")
     if status in (401, 403):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from dragoman import logs
 from dragoman.errors import ForgeError
 from dragoman.record import Record
 from dragoman.repositories.trusted import Token
@@ -78,7 +79,8 @@ class GitHub:
         keep    our body of before stays, and only the facts are replaced
         Raises  ForgeError, of kind "nothing" when the branch holds nothing that the base has not
         """
-        ours = f"{BEGIN}\n{_unmarked(body)}\n{FACTS}\n\n{_unmarked(facts)}\n{END}"
+        title = logs.without_secrets(title)
+        ours = logs.without_secrets(f"{BEGIN}\n{_unmarked(body)}\n{FACTS}\n\n{_unmarked(facts)}\n{END}")
         found = await self._find(branch)
         if found is None:
             try:
@@ -271,7 +273,8 @@ def _words(reply: bytes) -> str:
     except msgspec.DecodeError:
         return "no reason given"
     details = [_detail(each) for each in complaint.errors]
-    return " ".join(" · ".join([complaint.message, *details]).split())[:500]
+    said = " ".join(" · ".join([complaint.message, *details]).split())
+    return logs.masked(said)[:500]  # a token that is cut would not be known
 
 
 def _detail(error: object) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from dragoman import logs
 from dragoman.errors import ForgeError
 from dragoman.repositories.github import ask, read_reply, refusal
 
@@ -77,7 +78,9 @@ class AppToken:
             return token
 
     async def _fetch(self, name: str) -> tuple[str, float]:
-        signed = f"Bearer {self._signed()}"
+        jwt = self._signed()
+        logs.keep_token("github app", jwt)
+        signed = f"Bearer {jwt}"
         status, headers, reply = await ask("GET", f"{self._api_url}/repos/{quote(name)}/installation", signed)
         if status == 404:
             raise ForgeError(f"the GitHub App {self._app_id} is not installed on {name}", "missing")
@@ -89,6 +92,7 @@ class AppToken:
         if status >= 300:
             raise refusal(status, headers, reply)
         granted: _Granted = read_reply(reply, _Granted)
+        logs.keep_token(f"github {name.partition('/')[0].lower()}", granted.token)
         return granted.token, datetime.fromisoformat(granted.expires_at).timestamp()
 
     def _signed(self) -> str:

@@ -151,7 +151,7 @@ class PullRequestReader:
         if any(mark in (comment.body or "") for comment in there):
             return
         path = f"{place}/{thread}/replies" if thread else place
-        await self._github.write(path, {"body": f"{body.replace(_MARK, '')}\n\n{mark}"})
+        await self._github.write(path, {"body": f"{logs.without_secrets(body.replace(_MARK, ''))}\n\n{mark}"})
 
     # ── people ───────────────────────────────────────────────────────────
     async def _opinions(self) -> list[Opinion]:

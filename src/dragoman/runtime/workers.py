@@ -245,12 +245,13 @@ class Workers:
             await self._after_refusal(claimed, kind, error)
         except Exception as error:  # noqa: BLE001  a bug of ours must not take the pool down; it is tried again, with care
             _log.error("effect.broke", effect=kind, session=claimed.session, n=claimed.n, exc_info=True)
+            what = logs.masked(repr(error))
             if _recurs(claimed):
-                await engine.postpone(claimed, slow_backoff(claimed.attempts), repr(error))
+                await engine.postpone(claimed, slow_backoff(claimed.attempts), what)
             elif claimed.attempts >= BROKEN_ATTEMPTS:
-                await engine.park(claimed, repr(error), _what_now(claimed))
+                await engine.park(claimed, what, _what_now(claimed))
             else:
-                await engine.postpone(claimed, backoff(claimed.attempts), repr(error))
+                await engine.postpone(claimed, backoff(claimed.attempts), what)
 
     async def _after_refusal(self, claimed: Claimed, kind: str, error: Theirs) -> None:
         too_old = claimed.until - self._lease_s - claimed.created_at > TOO_OLD_S

@@ -132,7 +132,7 @@ class HandIn:
         if left.underway:
             self._tell(left=wording.shipping.unfinished(left.underway, left.count) if left.count else "")
         elif left.count:
-            message = words_of.commit_message(self._words, self._session.issue)
+            message = logs.without_secrets(words_of.commit_message(self._words, self._session.issue))
             try:
                 await commit_left(directory, self._confine, message)
             except GitError as error:

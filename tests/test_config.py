@@ -1,5 +1,6 @@
 """Settings: every name with its default, a good and a bad value; all problems at once; never a secret in a message."""
 
+import json
 import os
 import subprocess
 import sys
@@ -461,6 +462,53 @@ def test_no_secret_shows_in_what_health_tells_or_in_a_repr(folder: Path) -> None
     assert set(settings.secrets()) == {f"{CANARY}-{n}" for n in "12345r"}
     assert CANARY not in repr(settings)
     assert CANARY not in str(settings.shown())
+
+
+@pytest.mark.parametrize(
+    "url, secrets",
+    [
+        ("https://bot:p%40ss%2Fword@host/x.git", {"p%40ss%2Fword", "p@ss/word"}),
+        ("https://ghp_canary:x-oauth-basic@host/x.git", {"ghp_canary"}),
+        ("https://ghp_canary:@host/x.git", {"ghp_canary"}),
+        ("https://ghp%5Fcanary@host/x.git", {"ghp%5Fcanary", "ghp_canary"}),
+        ("ssh://git@host/x.git", set()),
+    ],
+)
+def test_a_credential_in_the_url_of_a_repository_is_a_secret_as_it_is_written_and_as_it_is_meant(
+    folder: Path, url: str, secrets: set[str]
+) -> None:
+    (folder / "dragoman.toml").write_text(f'[[repositories]]\nname = "a/b"\nurl = "{url}"\n')
+    assert set(load(folder).secrets()) == {*NEEDED.values(), *secrets}
+    assert secrets <= set(config.load_ledger_place({}, folder=folder).secrets)
+
+
+def test_secrets_that_others_read_of_our_environment_are_known(folder: Path) -> None:
+    (folder / "dragoman.toml").write_text(
+        '[[repositories]]\nname = "a/b"\nurl = "/x"\n[opencode]\npass_env = ["SOME_API_KEY", "SOME_REGION"]\n'
+    )
+    options = {
+        "apiKey": f"{CANARY}-1",
+        "headers": {"X-Any": f"Token {CANARY}-2"},
+        "baseURL": "http://plain",
+        "token": "{env:X}",
+    }
+    (folder / "o.json").write_text(
+        json.dumps({"provider": {"p": {"options": options}}, "mcp": [{"secret": f"{CANARY}-3"}]})
+    )
+    environment = {
+        "OPENCODE_CONFIG": "o.json",
+        "HTTPS_PROXY": f"http://me:{CANARY}%2F4@proxy:1",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"x-plain=a,authorization=Bearer%20{CANARY}-5",
+        "SOME_API_KEY": f"{CANARY}-6",
+        "SOME_REGION": "europe-west",
+        "OTHER_API_KEY": "not-passed-on",
+    }
+    found = {
+        *(f"{CANARY}-1", f"Token {CANARY}-2", f"{CANARY}-2", f"{CANARY}-3", f"{CANARY}%2F4", f"{CANARY}/4"),
+        *("a", f"Bearer {CANARY}-5", f"{CANARY}-5", f"{CANARY}-6"),
+    }
+    assert set(load(folder, **environment).beside) == found
+    assert found <= set(config.load_ledger_place(environment, folder=folder).secrets)
 
 
 def test_a_name_that_looks_mistyped_is_doubted_and_no_error(folder: Path) -> None:

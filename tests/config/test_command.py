@@ -51,6 +51,33 @@ def run(folder: Path) -> Run:
     return lambda *arguments: CliRunner().invoke(main, ["config", *arguments], catch_exceptions=False)
 
 
+BROKEN = f"https://me:pa/{CANARY}@host/x.git"  # an unescaped “/”: an address that cannot be read
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("LINEAR_API_URL", BROKEN),
+        ("OPENCODE_SESSION_API_URL", f"http://opencode:pa#{CANARY}@host:4096"),
+        ("SESSION_STORAGE_URL", f"redis://:pa/{CANARY}@host:6379/0"),
+        ("SESSION_STORAGE_URL", f"me:{CANARY}@host:6379"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://me:pa?{CANARY}@host"),
+        ("repositories.url", BROKEN),
+    ],
+)
+def test_an_address_that_cannot_be_read_shows_no_password(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    if name == "repositories.url":
+        (folder / "dragoman.toml").write_text(f'[[repositories]]\nname = "acme/shop"\nurl = "{value}"\n')
+    else:
+        monkeypatch.setenv(name, value)
+    told = [run(*words) for words in (("check",), ("show",), ("show", "--json"), ("explain", name))]
+    told.append(run("explain", name, value))
+    assert "host" in told[3].stdout
+    assert [one.output for one in told if CANARY in one.output] == []
+
+
 # ── check ────────────────────────────────────────────────────────────────
 def test_check_says_that_all_is_well_and_ends_with_0(run: Run) -> None:
     checked = run("check")

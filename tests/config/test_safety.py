@@ -111,6 +111,23 @@ def test_a_secret_of_ours_is_not_handed_to_the_agent(folder: Path, name: str) ->
     assert f"[opencode] pass_env hands {name} to the agent, which must not have it" in told
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("SESSION_STORAGE_URL", f"redis://:{CANARY}@localhost"),
+        ("OPENCODE_SESSION_API_URL", f"http://opencode:{CANARY}@127.0.0.1:4096"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer {CANARY}"),
+    ],
+)
+def test_a_secret_within_a_setting_of_ours_is_not_handed_to_the_agent_either(
+    folder: Path, name: str, value: str
+) -> None:
+    (folder / "dragoman.toml").write_text(f'{TOML}[opencode]\npass_env = ["{name}"]\n')
+    [told] = examine(folder, **{name: value}).problems
+    assert f"[opencode] pass_env hands {name} to the agent, which must not have it" in told
+    assert CANARY not in told
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '"x"'])
 def test_a_configuration_for_opencode_that_is_none_is_told_with_the_others(folder: Path, content: str) -> None:
     (folder / "o.json").write_text(content)
@@ -136,15 +153,31 @@ def toml(folder: Path) -> Path:
     return folder / "dragoman.toml"
 
 
-@pytest.mark.parametrize("make", [dotenv, secret_file, toml])
+def app_key(folder: Path) -> Path:
+    (folder / "app.pem").write_text(CANARY)
+    return folder / "app.pem"
+
+
+def for_opencode(folder: Path) -> Path:
+    (folder / "o.json").write_text(f'{{"provider": {{"x": {{"options": {{"apiKey": "{CANARY}"}}}}}}}}')
+    return folder / "o.json"
+
+
+MORE: dict[Callable[[Path], Path], dict[str, str]] = {
+    secret_file: {"DRAGOMAN_SECRETS_DIR": "secrets"},
+    app_key: {"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY_FILE": "app.pem"},
+    for_opencode: {"OPENCODE_CONFIG": "o.json"},
+}
+
+
+@pytest.mark.parametrize("make", [dotenv, secret_file, toml, app_key, for_opencode])
 @pytest.mark.parametrize("mode, doubted, refused", [(0o600, 0, 0), (0o640, 0, 0), (0o644, 1, 0), (0o602, 0, 1)])
 def test_a_file_with_secrets_is_for_us_alone(
     folder: Path, make: Callable[[Path], Path], mode: int, doubted: int, refused: int
 ) -> None:
     file = make(folder)
     file.chmod(mode)
-    more = {"DRAGOMAN_SECRETS_DIR": str(file.parent)} if file.parent.name == "secrets" else {}
-    examined = examine(folder, **more)
+    examined = examine(folder, **MORE.get(make, {}))
     readable = [
         doubt for doubt in examined.settings.doubts if doubt.startswith(f"{file} holds secrets, and every user")
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
 import time
@@ -17,6 +18,7 @@ from dragoman.errors import ConfigurationError, LedgerError, Refusal
 from dragoman.ledger.sqlite import SqliteTx
 from dragoman.ledger.sqlite_file import connect, connect_for_reading, path_of
 from dragoman.ledger.tx import Tx
+from dragoman.opencode.adopt import read_state
 
 EX_CONFIG = 78  # sysexits.h
 
@@ -68,7 +70,7 @@ def find() -> tuple[LedgerPlace, Path]:
         place = config.load_ledger_place()
     except ConfigurationError as error:
         fail("\n".join(error.problems), code=EX_CONFIG)
-    logs.keep_secret(place.secrets)
+    logs.keep_secret((*place.secrets, *_made_here(place.folder)))
     path = path_of(place.url)
     if path is None:
         fail("The ledger is kept in memory (memory://): only the process that holds it can look into it.")
@@ -77,6 +79,15 @@ def find() -> tuple[LedgerPlace, Path]:
             f"There is no ledger at {path}. Set DRAGOMAN_DATA_DIR, LEDGER_URL or SESSION_STORAGE_URL as the service has it."
         )
     return place, path
+
+
+def _made_here(folder: Path) -> list[str]:
+    """The passwords that the service made itself. An agent can read OpenCode's, so it may stand in what it said."""
+    server = read_state(folder / "opencode" / "server.json")
+    found = [server.password] if server is not None else []
+    with contextlib.suppress(OSError):
+        found.append((folder / "operator.key").read_text(encoding="utf-8").strip())
+    return found
 
 
 def fail_settings(error: ConfigurationError) -> NoReturn:

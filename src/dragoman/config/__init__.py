@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from dragoman.config import catalogue, safety, table
+from dragoman.config.beside import secrets_beside
 from dragoman.config.catalogue import neighbours, service, sessions
 from dragoman.config.settings import LIVE, LedgerPlace, LibrarySettings, Settings, Workplace, credentials, names_of
 from dragoman.config.sources import DOTENV, Sources
@@ -86,15 +87,18 @@ def load_ledger_place(environment: Mapping[str, str] | None = None, *, folder: P
     data_dir, url, projection_url = _places(sources)
     managed = sources.read(sessions.ENABLE_SESSION_MANAGEMENT)
     sources.finish()
-    secret = (sources.raw(setting.name).split(",") for setting in catalogue.ALL.values() if setting.secret)
-    in_urls = (credentials(sources.raw(setting.name)) for setting in catalogue.ALL.values() if setting.kind == "URL")
-    found = (part.strip() for parts in (*secret, *in_urls) for part in parts)
+    hidden = (sources.read(setting) for setting in catalogue.ALL.values() if setting.secret)
+    secrets = [each for value in hidden for each in (value if isinstance(value, tuple) else (value,))]
+    file = table.read(sources, sources.folder)  # what is wrong with it is not our business here
+    for address in (*map(sources.raw, catalogue.ALL), *(repository.url for repository in file.repositories)):
+        secrets += credentials(address)
+    secrets += secrets_beside(sources.environment, file.pass_env, sources.read(neighbours.OPENCODE_CONFIG))
     return LedgerPlace(
         url=url,
         folder=data_dir,
         projection_url=projection_url,
         managed=managed,
-        secrets=tuple(secret for secret in found if secret),
+        secrets=tuple(dict.fromkeys(secret for secret in secrets if secret)),
     )
 
 
@@ -243,5 +247,6 @@ def _read(sources: Sources) -> Settings:
         config_file=config_file,
         private_files=(sources.folder / DOTENV, config_file, *((Path(key_file),) if key_file else ())),
         secret_folders=sources.secret_folders,
+        beside=secrets_beside(sources.environment, file.pass_env, read(neighbours.OPENCODE_CONFIG)),
         doubts=sources.doubts(file.pass_env),
     )

@@ -12,6 +12,7 @@ import msgspec
 
 from dragoman import logs
 from dragoman.config import Examined, catalogue
+from dragoman.config.beside import LIKE_SECRET
 from dragoman.config.catalogue.setting import Setting
 from dragoman.config.lines import Lines
 from dragoman.config.table import RECORDS, keys_of
@@ -21,7 +22,6 @@ from dragoman.record import Record
 HIDDEN: Final = "(set, hidden)"
 LIVE_AT: Final = "holds from the next turn, without a restart"
 _FIELD: Final = re.compile(r"([\w, /]+?)\s{2,}(\S.*)")
-_LIKE_SECRET: Final = re.compile(r"token|secret|password|key$", re.IGNORECASE)
 
 
 class Row(Record):
@@ -134,7 +134,18 @@ def _problem_of(examined: Examined, name: str) -> str:
 
 
 def _shown(setting: Setting[Any], value: str) -> str:
-    return (HIDDEN if setting.secret else logs.masked(value)) if value else ""
+    if not value:
+        return ""
+    return HIDDEN if setting.secret else _address(value) if setting.kind == "URL" else logs.masked(value)
+
+
+def _address(value: str) -> str:
+    """A URL as it may be shown, though it may be none: a password with a “/” or “#” makes it one that nobody can read."""
+    before, at, after = value.rpartition("@")
+    scheme, slashes, user = before.rpartition("://")
+    if not at or scheme.lower() == "sqlite" or not (slashes or ":" in user):  # `git@host:path` holds no password
+        return logs.masked(value)
+    return f"{scheme}{slashes}{logs.MASK}@{logs.masked(after)}"
 
 
 def _meaning(examined: Examined, setting: Setting[Any], given: str) -> str:
@@ -155,9 +166,9 @@ def _meaning(examined: Examined, setting: Setting[Any], given: str) -> str:
         case tuple() if setting.kind == "list":
             return f"{len(parsed)}: {', '.join(parsed)}"
         case tuple():
-            return logs.masked(str(parsed[0]))
+            return _address(str(parsed[0]))
         case _:
-            return HIDDEN if setting.secret else logs.masked(str(parsed))
+            return _shown(setting, str(parsed))
 
 
 # ── the TOML file ────────────────────────────────────────────────────────
@@ -204,7 +215,7 @@ def _explain_key(examined: Examined, name: str, value: str | None) -> Explained:
     ]
     line = lines.of(given[0][0], key) if given else None
     default = _default(where, key)
-    shown = value if value is not None else _leaf(key, given[0][1]) if given else default
+    shown = _leaf(key, value, plain=True) if value is not None else _leaf(key, given[0][1]) if given else default
     return Explained(
         name=f"{where} {key}",
         about=_sentence(record, key),
@@ -244,10 +255,13 @@ def _leaves(value: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, st
             yield where, key, each
 
 
-def _leaf(key: str, value: Any) -> str:
-    if isinstance(value, str) and value and _LIKE_SECRET.search(key):
+def _leaf(key: str, value: Any, *, plain: bool = False) -> str:
+    """A value of the file as it may be shown; `plain`: as it was given, without quotes."""
+    if isinstance(value, str) and value and LIKE_SECRET.search(key):
         return HIDDEN
-    return logs.masked(msgspec.json.encode(value, enc_hook=str).decode())
+    if isinstance(value, str) and key == "url":
+        value = _address(value)
+    return logs.masked(value if plain else msgspec.json.encode(value, enc_hook=str).decode())
 
 
 def _default(where: str, key: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from dragoman.config import catalogue
+from dragoman.config.beside import secrets_for_opencode
 from dragoman.config.settings import Settings, credentials
 from dragoman.config.sources import Sources
 from dragoman.config.values import is_loopback, is_there
@@ -149,6 +150,8 @@ def _in_the_clear(url: str) -> bool:
 def _files(settings: Settings, sources: Sources) -> list[Path]:
     """The files in which a secret stands."""
     found = [sources.file_of(name) for name, setting in catalogue.ALL.items() if setting.secret]
+    found += [Path(settings.github_app_key_file)] if settings.github_app_key_file else []
+    found += [Path(settings.opencode_config)] if secrets_for_opencode(settings.opencode_config) else []
     if any(credentials(repository.url) for repository in settings.repositories):
         found.append(settings.config_file)
     return list(dict.fromkeys(file for file in found if file is not None))

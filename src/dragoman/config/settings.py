@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
@@ -68,6 +68,7 @@ class Settings(Record):
     config_file            the TOML file, whether it is there or not
     private_files          where settings stand, secrets among them: agents must not see these files
     secret_folders         the same, whole folders
+    beside                 secrets that are set beside our own settings, see `config.beside.secrets_beside`
     doubts                 what is set and does nothing, a sentence each, for the log
     """
 
@@ -121,6 +122,7 @@ class Settings(Record):
     pass_env: tuple[str, ...] = ()
     private_files: tuple[Path, ...] = ()
     secret_folders: tuple[Path, ...] = ()
+    beside: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     @property
@@ -135,11 +137,11 @@ class Settings(Record):
 
     def secrets(self) -> tuple[str, ...]:
         """Every value that must not be seen."""
-        tokens = (self.linear_access_token, self.linear_client_secret, *self.webhook_secrets, self.opencode_token)
-        tokens = (*tokens, self.github_token, *self.github_webhook_secrets, self.operator_key)
+        tokens = (self.linear_access_token, self.linear_client_id, self.linear_client_secret, *self.webhook_secrets)
+        tokens = (*tokens, self.opencode_token, self.github_token, *self.github_webhook_secrets, self.operator_key)
         urls = (self.projection_url, *(repository.url for repository in self.repositories))
         in_urls = (password for url in urls for password in credentials(url))
-        return tuple(secret for secret in (*tokens, *in_urls) if secret)
+        return tuple(secret for secret in (*tokens, *in_urls, *self.beside) if secret)
 
     def shown(self) -> dict[str, Any]:
         """What `/health` may tell: no secret, and no credentials in URLs."""
@@ -217,15 +219,20 @@ class LedgerPlace(Record):
         return f"LedgerPlace({self.url!r})"
 
 
+_NO_PASSWORD: Final = "x-oauth-basic"  # noqa: S105 - what GitHub's older guides have behind a token
+
+
 def credentials(url: str) -> tuple[str, ...]:
-    """What must not be seen of a URL."""
+    """What must not be seen of a URL: as it is written there, and as it is meant."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return ()
     # A token alone is written where the user stands.
-    found = (parts.password,) if parts.password else (parts.username,) if parts.scheme in {"http", "https"} else ()
-    return tuple(each for each in found if each)
+    found = parts.password if parts.password and parts.password != _NO_PASSWORD else ""
+    if not found and parts.scheme in {"http", "https"}:
+        found = parts.username or ""
+    return tuple(dict.fromkeys(each for each in (found, unquote(found)) if each))
 
 
 # What a running service takes up when the settings are read again; everything else waits for a restart.

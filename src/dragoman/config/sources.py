@@ -52,7 +52,8 @@ class Given(Record):
 class Sources:
     """Values by name: the environment wins over a secrets folder, that over `.env`; an empty value wins, too.
 
-    folder  where `.env` is looked for, and what relative paths count from
+    folder       where `.env` is looked for, and what relative paths count from
+    environment  the process's own variables
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
@@ -60,7 +61,7 @@ class Sources:
         self._problems: list[str] = []
         self._remarks: list[str] = []
         self._faulty: set[str] = set()
-        self._environment = environment
+        self.environment = environment
         dotenv = self._read_dotenv(folder / DOTENV)
         self._given = dict(dotenv)
         folders: list[Path] = []
@@ -150,7 +151,7 @@ class Sources:
             if not self._given[name].text:
                 continue
             meant = _MISTAKEN.get(name) or catalogue.meant(name, catalogue.ALL)
-            in_our_file = name not in self._environment
+            in_our_file = name not in self.environment
             if name.startswith((*_OURS, *(_SHARED if in_our_file or meant else ()), *(_ALIKE if meant else ()))):
                 hint = f"; did you mean {meant}?" if meant else ""
                 found.append(f"{name} ({self.where(name)}) is no setting of ours{hint}")

@@ -15,8 +15,10 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from dragoman.config import access, catalogue
+from dragoman.config.beside import HEADERS
 from dragoman.config.lines import Lines
 from dragoman.config.routing import IssueTable, RoutingTable, routing_of
+from dragoman.config.settings import credentials
 from dragoman.config.sources import Sources
 from dragoman.config.triggers import read_handling, read_permissions
 from dragoman.config.values import Problem, absolute, is_there
@@ -222,7 +224,8 @@ class _Reader:
             self._note(f"[opencode] pass_env: {error}. Example: {example}", where="[opencode]", key="pass_env")
             return ()
         for name in passed:
-            if name in catalogue.ALL and catalogue.ALL[name].secret:
+            ours = name in catalogue.ALL and (catalogue.ALL[name].secret or credentials(self._sources.raw(name)))
+            if ours or name in HEADERS:
                 self._note(
                     f"[opencode] pass_env hands {name} to the agent, which must not have it. "
                     f"Pass on only what a provider needs. Example: {example}",

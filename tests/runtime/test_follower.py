@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from dragoman.errors import LedgerError
 from dragoman.ids import AskId, SessionId, run_id
 from dragoman.ledger.turns import Outcome
 from dragoman.opencode import inbound as inbound_module
+from dragoman.opencode.inbound import RunView
 from dragoman.runtime import follower as follower_module
 from dragoman.runtime.follower import Follower
 from dragoman.sim.script import Ask, Say, Think, Use
@@ -92,6 +95,27 @@ async def test_a_run_is_told_from_its_first_thought_to_its_end(room: Watched) ->
         "WorkFound",
     ]
     assert room.follower.open_runs == 0
+
+
+async def test_an_ended_run_is_gone_from_memory_without_the_collector(room: Watched) -> None:
+    room.agent.plays("", (Say(text="I look."), WAIT), Say(text="Done."))
+    known = weakref.WeakSet[RunView]()
+
+    async def gone() -> bool:
+        return not known
+
+    gc.collect()
+    gc.disable()
+    try:
+        await room.started(ONE)
+        await room.heard(ONE, "ToolStarted")
+        known.update(one for one in gc.get_objects() if isinstance(one, RunView))
+        assert len(known) == 1
+        room.agent.release("gate")
+        await room.settled()
+        await until(gone)
+    finally:
+        gc.enable()
 
 
 async def test_what_happens_while_the_stream_is_cut_is_told_once(room: Watched) -> None:

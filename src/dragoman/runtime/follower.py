@@ -158,10 +158,7 @@ class Follower:
 
     async def _read_stream(self, client: OpenCode) -> None:
         stream = self._stream = EventStream(client)
-        for one in self._followed.values():
-            stream.follow(one.view.thread)
-            for child in one.view.children:
-                stream.follow(child)
+        self._follow_all(stream)
         async with contextlib.aclosing(stream.signals()) as signals:
             async for signal in signals:
                 match signal:
@@ -170,16 +167,24 @@ class Follower:
                     case Streamed():
                         pass  # people read whole texts; nothing here follows one as it comes
                     case Connected():
-                        for one in self._followed.values():
-                            one.resync.set()
+                        self._resync_all()
                     case Lost(reason=reason):
                         _log.info("stream.lost", reason=reason)
-                        for one in self._followed.values():
-                            one.resync.set()
+                        self._resync_all()
                         if await self._moved(client):
                             stream.close()
                             break
         self._stream = None
+
+    def _follow_all(self, stream: EventStream) -> None:
+        for one in self._followed.values():
+            stream.follow(one.view.thread)
+            for child in one.view.children:
+                stream.follow(child)
+
+    def _resync_all(self) -> None:
+        for one in self._followed.values():
+            one.resync.set()
 
     async def _moved(self, client: OpenCode) -> bool:
         """Whether the server was started anew elsewhere."""
@@ -315,11 +320,14 @@ class Follower:
             self._stream.unfollow(one.view.thread)
             for child in one.view.children:
                 self._stream.unfollow(child)
-        if one.task is not None and one.task is not asyncio.current_task():
-            one.task.cancel()
-        elif one.task is not None:
+        # A cancelled task holds where it was cancelled, and by that all it knew: the run with its conversation. Were it held
+        # by the run in turn, both would stay until the collector comes by, and that counts objects, not what they weigh.
+        task, one.task = one.task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        elif task is not None:
             # Told by its own task: it ends at its next wait.
-            asyncio.get_running_loop().call_soon(one.task.cancel)
+            asyncio.get_running_loop().call_soon(task.cancel)
         if not self._followed:
             self._some.clear()
 

@@ -355,7 +355,8 @@ def place(event: Event, story: Story, number: int) -> Event:
     if isinstance(event, SessionOpened | Prompted):
         age = event.prompt.sent_at
         activity = ActivityId(f"activity-{number}") if isinstance(event, Prompted) else None
-        fields["prompt"] = replace(event.prompt, sent_at=_written(age, story), activity=activity)
+        # Nobody but the machine puts edits into a prompt.
+        fields["prompt"] = replace(event.prompt, sent_at=_written(age, story), activity=activity, edits=())
     elif isinstance(event, IssueEdited | CommentWritten | CommentRemoved):
         fields["at"] = _written(event.at, story)
     elif isinstance(event, StopRequested):

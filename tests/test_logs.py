@@ -246,3 +246,15 @@ def test_no_error_holds_a_secret_that_another_party_repeats(kind: type[DragomanE
         error = kind(f"they said: {form} is not known")
         assert unmasked(f"{error} {error!r}") == []
         assert str(error).startswith("they said: ")
+
+
+def test_a_mask_swallows_nothing_that_stands_between_two_texts() -> None:
+    logs.keep_secret(["always"])
+    told = {
+        "always": ["https://a.example", {"mail": "me@b.example", "url": "https://me:pw@c/x"}],
+        "n": 1,
+        "said": "always",
+    }
+    found = json.loads(json.dumps(logs.masked_within(told)))
+    kept = ["https://a.example", {"mail": "me@b.example", "url": f"https://{logs.MASK}@c/x"}]
+    assert found == {"always": kept, "n": 1, "said": logs.MASK}

@@ -193,6 +193,22 @@ def masked(text: str) -> str:
     return _URL_CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text) if "@" in text else text
 
 
+def masked_within(value: Any) -> Any:
+    """What is to be written as JSON, made of plain values, with each text in it masked; keys stay.
+
+    In finished JSON a mask could swallow what stands between two texts: `"https://a","b":"c@d"` holds a “://” and an “@”.
+    """
+    match value:
+        case str():
+            return masked(value)
+        case list() | tuple():
+            return [masked_within(item) for item in value]
+        case dict():
+            return {key: masked_within(item) for key, item in value.items()}
+        case _:
+            return value
+
+
 def without_secrets(text: str) -> str:
     """The text without known secrets; what looks like a credential and is none of ours stays, as in people's words."""
     return _secrets.out_of(text)

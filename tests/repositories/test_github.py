@@ -12,6 +12,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from dragoman import logs
 from dragoman.errors import ForgeError, GitError
 from dragoman.repositories.configured import Repository, forge_of, problems_of
 from dragoman.repositories.forge import Forge as OurForge
@@ -143,10 +144,12 @@ def test_every_refusal_has_a_kind(
         ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "credentials"),
         ("remote: Repository not found. · fatal: repository 'https://github.com/a/b.git/' not found", "missing"),
         ("remote: error: GH001: Large files detected.", "content"),
+        ("remote: denied for ghp_canary_123. · fatal: The requested URL returned error: 403", "right"),
         ("fatal: unable to access 'https://github.com/': Could not resolve host: github.com", "away"),
     ],
 )  # fmt: skip
 def test_what_git_says_of_a_push_has_a_kind(said: str, kind: str) -> None:
+    logs.keep_secret(["ghp_canary_123"])  # our word for what is masked is none of git's
     assert refusal_of(GitError(said)).kind == kind
 
 

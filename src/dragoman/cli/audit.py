@@ -55,7 +55,8 @@ def list_decisions(since: float | None, refused: bool, limit: int, as_json: bool
     begin = time.time() - since if since is not None else 0.0
     found = look(lambda tx: audit.newest(tx, since=begin, refused=refused, limit=limit))
     if as_json:
-        click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(found), indent=2).decode()))
+        masked = logs.masked_within(msgspec.to_builtins(found))
+        click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())
         return
     click.echo(f"{'N':>6}  {'AT (UTC)':<19}  {'PERSON':<20}  {'TEAM':<6}  {'ACTION':<10}  {'VERDICT':<17}  SESSION")
     for row in found:

@@ -102,4 +102,5 @@ def _examine() -> Examined:
 
 
 def _echo_json(told: object) -> None:
-    click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(told), indent=2).decode()))
+    masked = logs.masked_within(msgspec.to_builtins(told))
+    click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())

@@ -101,20 +101,7 @@ def read_back(text: str) -> Exported:
 
 
 def _encoded(record: Record) -> bytes:
-    return msgspec.json.encode(_masked(msgspec.to_builtins(record)))
-
-
-def _masked(value: Any) -> Any:
-    # Text by text: in the finished JSON a mask could swallow what stands between two texts.
-    match value:
-        case str():
-            return logs.masked(value)
-        case list() | tuple():
-            return [_masked(item) for item in value]
-        case dict():
-            return {key: _masked(item) for key, item in value.items()}
-        case _:
-            return value
+    return msgspec.json.encode(logs.masked_within(msgspec.to_builtins(record)))
 
 
 def _heard(line: JournalLine) -> Heard:

@@ -76,7 +76,8 @@ def command(issue: str, stop: bool, dry_run: bool, timeout_s: int, as_json: bool
             **msgspec.to_builtins(report),
             "remains": msgspec.to_builtins(remains),
         }
-        click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(told), indent=2).decode()))
+        masked = logs.masked_within(msgspec.to_builtins(told))
+        click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())
     else:
         for line in _told(key, report, remains, dry_run=dry_run):
             click.echo(plain(line) if not line.startswith("  ") else f"  {plain(line)}")

@@ -228,4 +228,5 @@ def _print(line: str) -> None:
 
 # ── for programs ─────────────────────────────────────────────────────────
 def _print_json(value: Any) -> None:
-    click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+    masked = logs.masked_within(msgspec.to_builtins(value))
+    click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())

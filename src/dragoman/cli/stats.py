@@ -39,7 +39,8 @@ def command(since: float, by: Grouping | None, as_json: bool, as_csv: bool) -> N
         raise click.UsageError("--json or --csv, not both.")
     report = look(lambda tx: numbers.report(tx, since, by))
     if as_json:
-        click.echo(logs.masked(msgspec.json.format(msgspec.json.encode(report), indent=2).decode()))
+        masked = logs.masked_within(msgspec.to_builtins(report))
+        click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())
         return
     rows = [*report.groups, report.total]
     if as_csv:

@@ -92,7 +92,7 @@ def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
     if as_json:
         if told.choice is not None:
             told = replace(told, choice=msgspec.convert(told.choice, Whole, from_attributes=True))
-        click.echo(logs.masked(msgspec.json.encode(told).decode()))
+        click.echo(msgspec.json.encode(logs.masked_within(msgspec.to_builtins(told))).decode())
         return
     for line in _lines(told):
         click.echo(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from dragoman import logs
 from dragoman.errors import ForgeError, ForgeRefusal, GitError
 
 # The first that fits. GitHub's own codes: docs.github.com, "Troubleshooting push", "About protected branches".
@@ -29,7 +30,8 @@ def refusal_of(error: GitError) -> ForgeError:
     if isinstance(error.__cause__, ForgeError):  # it was refused before git began: there was no token
         return error.__cause__
     text = str(error)
+    said = text.replace(logs.MASK, "")  # a word of ours
     for words, kind in _KINDS:
-        if re.search(words, text, re.IGNORECASE):
+        if re.search(words, said, re.IGNORECASE):
             return ForgeError(text, kind, retryable=kind == "limited")
     return ForgeError(text, "away" if error.retryable else "other", retryable=error.retryable)

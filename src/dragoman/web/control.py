@@ -73,7 +73,7 @@ class SessionControl:
             await send_json(send, 503, {"error": f"The ledger: {what}. Look whether it was done before you repeat it."})
             return
         # What people wrote may hold a secret of ours.
-        await send_json(send, status_, msgspec.Raw(logs.masked(msgspec.json.encode(told).decode()).encode()))
+        await send_json(send, status_, logs.masked_within(msgspec.to_builtins(told)))
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Any]:
         id_, _, command = scope["path"].removeprefix(PATH).lstrip("/").partition("/")

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -147,6 +148,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """How one test sets up the log, and what it keeps out of it, is nothing to the next one."""
     monkeypatch.setattr(logs, "_secrets", logs._Secrets())
+    for hook in ("excepthook", "unraisablehook"):
+        monkeypatch.setattr(sys, hook, getattr(sys, hook))
     yield
     structlog.reset_defaults()
 

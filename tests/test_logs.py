@@ -206,14 +206,31 @@ def test_a_crash_of_the_process_shows_no_secret() -> None:
     program = (
         "import threading\nfrom dragoman import logs\nlogs.configure()\nlogs.keep_secret(['canary-plain-0123456789'])\n"
         "def fail(): raise RuntimeError('with canary-plain-0123456789')\n"
-        "one = threading.Thread(target=fail); one.start(); one.join()\nfail()\n"
+        "one = threading.Thread(target=fail); one.start(); one.join()\n"
+        "class Ends:\n    def __del__(self): fail()\nEnds()\nfail()\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False, env=dict(os.environ)
     )
     assert ended.returncode == 1
     assert "canary-plain" not in ended.stderr
-    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == ["process.crashed"] * 2
+    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == [
+        "process.crashed",
+        "process.faltered",
+        "process.crashed",
+    ]
+
+
+def test_a_command_that_breaks_shows_no_secret() -> None:
+    program = (
+        "import sys\nfrom dragoman import cli, config, logs\nlogs.keep_secret(['canary-plain-0123456789'])\n"
+        "def broken(*_, **__): raise RuntimeError('with canary-plain-0123456789')\n"
+        "config.examine = broken\nsys.argv = ['dragoman', 'config', 'check']\ncli.main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(f"RuntimeError: with {logs.MASK}\n")
+    assert "canary-plain" not in ended.stderr
 
 
 def test_of_tokens_that_follow_one_another_the_newest_are_masked_and_no_more() -> None:

@@ -14,6 +14,7 @@ import logging
 import re
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterable, MutableMapping
 from json import dumps as json_text
@@ -67,6 +68,9 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
+    sys.unraisablehook = lambda crash: _crashed(
+        crash.exc_type, crash.exc_value, crash.exc_traceback, "process.faltered"
+    )
 
 
 class _Lines(io.TextIOBase):
@@ -261,11 +265,25 @@ def _name_part(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     return {"part": record.name, **event} if record is not None else event
 
 
-def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    """What nobody caught: Python itself would print it with all that it holds."""
+def mask_crashes() -> None:
+    """For a command that logs nothing: what nobody catches is printed as Python would, without secrets."""
+    sys.excepthook = lambda kind, error, trace: _printed(traceback.format_exception(kind, error, trace))
+
+
+def _printed(lines: Iterable[str]) -> None:
+    sys.stderr.write(masked("".join(lines)))
+
+
+def _crashed(
+    kind: type[BaseException],
+    error: BaseException | None,
+    trace: TracebackType | None,
+    event: str = "process.crashed",
+) -> None:
+    """What nobody caught, or could catch: Python itself would print it with all that it holds."""
     if issubclass(kind, KeyboardInterrupt):
         return
-    get("process").error("process.crashed", exc_info=(kind, error, trace))
+    get("process").error(event, exc_info=(kind, error, trace))
 
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

@@ -59,3 +59,6 @@ class _Verbs(click.Group):
 @click.version_option(dragoman.__version__, prog_name="dragoman")
 def main() -> None:
     """Between Linear, where people ask, and OpenCode, where an agent works."""
+    from dragoman import logs  # not for `--help`
+
+    logs.mask_crashes()

@@ -61,6 +61,17 @@ async def test_nothing_in_a_workspace_names_or_shares_our_copy(desk: Desk) -> No
     assert run_git(Path(workspace.directory), "fsck", "--full") == ""
 
 
+async def test_a_remote_with_many_branches_makes_no_more_files(desk: Desk) -> None:
+    await desk.trusted.refresh(30)
+    few = len(files_in(Path((await desk.workspace()).directory)))
+    for number in range(30):
+        run_git(desk.upstream.directory, "branch", f"other/{number}")
+    await desk.trusted.refresh(30)
+    directory = Path((await desk.workspace(session=TWO)).directory)
+    assert run_git(directory, "rev-parse", "origin/other/29") == desk.first
+    assert len(files_in(directory)) == few
+
+
 async def test_a_second_call_finds_the_workspace_and_changes_nothing(desk: Desk) -> None:
     await desk.trusted.refresh(30)
     first = await desk.workspace()
@@ -167,7 +178,7 @@ async def test_a_crash_at_any_git_command_is_made_good_by_the_next_call(
                 assert not desk.root.exists()
                 continue
         break
-    assert crashes == 5  # init, fetch, checkout, and two looks for submodules and large files
+    assert crashes == 6  # init, fetch, packing of refs, checkout, and two looks for submodules and large files
     await _whole(desk)
 
 

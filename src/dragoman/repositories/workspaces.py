@@ -268,11 +268,13 @@ async def make_private(
     # A plain clone would be empty: the trusted repository has no refs/heads. A fetch by path copies, it never links,
     # and with neither FETCH_HEAD nor (see git.py) reflogs that name it, the path stays unknown to the agent.
     await git(
-        "-c", "fetch.unpackLimit=1",
+        "-c", "fetch.unpackLimit=1", "-c", "core.logAllRefUpdates=false",
         "fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules",
         "--", str(trusted.path), "+refs/remotes/origin/*:refs/remotes/origin/*", *commits,
         cwd=fresh, deadline_s=deadline.left(), env_extra=LOCAL_ONLY, keep_open=held,
     )  # fmt: skip
+    # In one file: two for each branch of the remote, which gets one by each session, soon outweigh what is worked on.
+    await git("pack-refs", "--all", cwd=fresh, deadline_s=deadline.left(), keep_open=held)
 
 
 async def _notes(trusted: TrustedRepository, start: str, deadline: Deadline) -> tuple[str, ...]:

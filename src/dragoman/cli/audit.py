@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from dragoman import logs
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.journal import plain
 from dragoman.cli.ledger_file import look
 from dragoman.ledger import audit, numbers
@@ -55,8 +55,7 @@ def list_decisions(since: float | None, refused: bool, limit: int, as_json: bool
     begin = time.time() - since if since is not None else 0.0
     found = look(lambda tx: audit.newest(tx, since=begin, refused=refused, limit=limit))
     if as_json:
-        masked = logs.masked_within(msgspec.to_builtins(found))
-        click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())
+        echo_json(found)
         return
     click.echo(f"{'N':>6}  {'AT (UTC)':<19}  {'PERSON':<20}  {'TEAM':<6}  {'ACTION':<10}  {'VERDICT':<17}  SESSION")
     for row in found:

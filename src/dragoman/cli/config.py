@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from dragoman import config, logs
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.journal import plain
 from dragoman.config import Examined, describe
 
@@ -29,7 +30,7 @@ def check(as_json: bool) -> None:
     examined = _examine()
     if as_json:
         told = {"usable": not examined.problems, "problems": examined.problems, "doubts": examined.settings.doubts}
-        _echo_json(told)
+        echo_json(told)
     else:
         click.echo(report(examined))
     sys.exit(EX_CONFIG if examined.problems else 0)
@@ -42,7 +43,7 @@ def show(as_json: bool, only_set: bool) -> None:
     """Show every setting: value, where it came from, default. Secrets are hidden. A “!” marks what cannot be used."""
     rows = [row for row in describe.rows(_examine()) if not only_set or row.source != "default"]
     if as_json:
-        _echo_json([{**msgspec.structs.asdict(row)} for row in rows])
+        echo_json([msgspec.structs.asdict(row) for row in rows])
         return
     table = [("NAME", "VALUE", "SOURCE", "DEFAULT")]
     table += [
@@ -68,7 +69,7 @@ def explain(name: str, value: str | None, as_json: bool) -> None:
     except KeyError as error:
         raise click.UsageError(str(error.args[0])) from None
     if as_json:
-        _echo_json(msgspec.structs.asdict(told))
+        echo_json(msgspec.structs.asdict(told))
         return
     click.echo(told.name)
     click.echo(f"  {plain(told.about)}")
@@ -99,8 +100,3 @@ def _examine() -> Examined:
     examined = config.examine()
     logs.keep_secret(examined.settings.secrets())
     return examined
-
-
-def _echo_json(told: object) -> None:
-    masked = logs.masked_within(msgspec.to_builtins(told))
-    click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from dragoman import config, logs
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.journal import plain
 from dragoman.cli.ledger_file import EX_CONFIG, change, fail, find, look
 from dragoman.errors import ConfigurationError, Refusal, Theirs
@@ -76,8 +77,7 @@ def command(issue: str, stop: bool, dry_run: bool, timeout_s: int, as_json: bool
             **msgspec.to_builtins(report),
             "remains": msgspec.to_builtins(remains),
         }
-        masked = logs.masked_within(msgspec.to_builtins(told))
-        click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())
+        echo_json(told)
     else:
         for line in _told(key, report, remains, dry_run=dry_run):
             click.echo(plain(line) if not line.startswith("  ") else f"  {plain(line)}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
 import click
-import msgspec
 
-from dragoman import config, logs
+from dragoman import config
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.control import complete, reactivate
 from dragoman.cli.export import FORMATS, Form, take, written
 from dragoman.cli.journal import plain, tell
@@ -48,7 +48,7 @@ def list_sessions(status: Status | None, issue: str | None, limit: int, as_json:
     key = issue.upper() if issue else None
     found = look(lambda tx: read.sessions(tx, status=status, issue_key=key, limit=limit))
     if as_json:
-        _print_json([msgspec.to_builtins(one) for one in found])
+        echo_json(found)
         return
     _print(f"{'ID':<36}  {'ISSUE':<10}  {'STATUS':<9}  {'PHASE':<8}  {'OPENED':<16}  {'MOVED'}")
     for one in found:
@@ -67,7 +67,7 @@ def show(session: str, as_json: bool) -> None:
     """
     found = _chosen(session)
     if as_json:
-        _print_json(read.as_json(found))
+        echo_json(read.as_json(found))
         return
     for line in _shown(found):
         _print(line)
@@ -224,9 +224,3 @@ def _at(seconds: float) -> datetime:
 
 def _print(line: str) -> None:
     click.echo((line if len(line) <= WIDTH else line[: WIDTH - 1] + "…").rstrip())
-
-
-# ── for programs ─────────────────────────────────────────────────────────
-def _print_json(value: Any) -> None:
-    masked = logs.masked_within(msgspec.to_builtins(value))
-    click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())

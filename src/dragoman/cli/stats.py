@@ -6,9 +6,9 @@ import csv
 import io
 
 import click
-import msgspec
 
 from dragoman import logs
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.journal import plain
 from dragoman.cli.ledger_file import look
 from dragoman.ledger import numbers
@@ -39,8 +39,7 @@ def command(since: float, by: Grouping | None, as_json: bool, as_csv: bool) -> N
         raise click.UsageError("--json or --csv, not both.")
     report = look(lambda tx: numbers.report(tx, since, by))
     if as_json:
-        masked = logs.masked_within(msgspec.to_builtins(report))
-        click.echo(msgspec.json.format(msgspec.json.encode(masked), indent=2).decode())
+        echo_json(report)
         return
     rows = [*report.groups, report.total]
     if as_csv:

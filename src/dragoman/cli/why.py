@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dragoman import config, logs
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.journal import plain
 from dragoman.cli.ledger_file import fail, fail_settings, look_if_there
 from dragoman.core.choosing import PRIORITIES, Choice, Reason, Way
@@ -92,7 +93,7 @@ def command(issue: str, say: str | None, delegate: bool, as_json: bool) -> None:
     if as_json:
         if told.choice is not None:
             told = replace(told, choice=msgspec.convert(told.choice, Whole, from_attributes=True))
-        click.echo(msgspec.json.encode(logs.masked_within(msgspec.to_builtins(told))).decode())
+        echo_json(told)
         return
     for line in _lines(told):
         click.echo(line)

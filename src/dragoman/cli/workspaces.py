@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
 from dragoman import config, logs
+from dragoman.cli.as_json import echo_json
 from dragoman.cli.ledger_file import EX_CONFIG, fail, fail_settings, look
 from dragoman.core.session import Session, live_turn
 from dragoman.errors import ConfigurationError, GitError, Refusal
@@ -57,7 +57,7 @@ def list_workspaces(as_json: bool) -> None:
     """List what is on disk and what was saved, newest session first."""
     found = _run(_kept(_sessions(None)))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        echo_json(found)
         return
     click.echo(f"{'ISSUE':<10}  {'SESSION':<36}  {'STATE':<8}  {'BRANCH':<36}  WHERE")
     for one in found:

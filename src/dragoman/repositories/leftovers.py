@@ -7,6 +7,7 @@ beyond the workspace itself. How commits leave the workspace is another matter: 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -84,12 +85,15 @@ async def commit_left(workspace: Path, confine: Confine, message: str, *, deadli
         # 1: what is left out is ignored anyway; the rest was added
         ok_codes=(0, 1),
     )  # fmt: skip
-    await git(
-        *_here(workspace), "commit", "--quiet", "--no-verify", "--cleanup=whitespace", "--message", message,
-        cwd=workspace, deadline_s=deadline.left(), env_extra=_AGENT, within=confine(workspace, False),
-        # 1: nothing was left to commit after all
-        ok_codes=(0, 1),
-    )  # fmt: skip
+    with tempfile.TemporaryFile() as said:  # arguments of a program can be read by every user of the machine
+        said.write(message.encode("utf-8", "replace"))
+        said.seek(0)
+        await git(
+            *_here(workspace), "commit", "--quiet", "--no-verify", "--cleanup=whitespace", "--file=-",
+            cwd=workspace, deadline_s=deadline.left(), stdin=said.fileno(), env_extra=_AGENT, within=confine(workspace, False),
+            # 1: nothing was left to commit after all
+            ok_codes=(0, 1),
+        )  # fmt: skip
 
 
 def _here(workspace: Path) -> tuple[str, str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from dragoman.errors import OpenCodeDown
 from dragoman.ids import SessionId
+from dragoman.opencode.client import OpenCode
 from dragoman.repositories.naming import checkpoint_ref, rescue_ref
 from dragoman.runtime.performers import people
 from dragoman.sim.script import Say, Use
@@ -186,3 +188,48 @@ async def test_submodules_and_large_files_are_told_and_come_through_all_of_it(
         branch = stage.world.issue(issue).branch_name
         changed = shop.git("diff", "--name-only", "main", branch).split()
         assert changed == ["add.py", "more.py"]
+
+
+async def test_what_was_said_long_ago_leaves_opencode_too_and_who_writes_again_begins_anew(
+    make_stage: MakeStage,
+) -> None:
+    async with make_stage() as stage:
+        assert stage.service is not None
+        keeping = stage.service.keeping
+        answer = stage.mention("what is in it?")
+        await stage.final(answer)
+        session = stage.mention("please fix it")
+        await stage.final(session)
+        await stage.quiet()
+        assert len(stage.agent.threads) == 2
+        assert await keeping.delete_conversations(0) == 0
+        assert await keeping.delete_conversations(1.0) == 0
+        assert len(stage.agent.threads) == 2
+        assert await keeping.delete_conversations(1e-9) == 2
+        assert stage.agent.threads == {}
+        assert await keeping.delete_conversations(1e-9) == 0
+
+        stage.people.follow_up(session, "please fix it again")
+        assert (await stage.final(session, 2))[0] == "response"
+        await stage.quiet()
+        assert len(stage.agent.threads) == 1
+        assert await keeping.delete_conversations(1e-9) == 1
+        assert stage.agent.threads == {}
+
+
+async def test_what_opencode_could_not_delete_is_deleted_the_next_time(make_stage: MakeStage) -> None:
+    async with make_stage() as stage:
+        assert stage.service is not None
+        keeping = stage.service.keeping
+        await stage.final(stage.mention("please fix it"))
+        await stage.quiet()
+        client = keeping._host.client
+
+        async def away() -> OpenCode:
+            raise OpenCodeDown("away")
+
+        keeping._host.client = away  # type: ignore[method-assign]
+        assert await keeping.delete_conversations(1e-9) == 0
+        keeping._host.client = client  # type: ignore[method-assign]
+        assert await keeping.delete_conversations(1e-9) == 1
+        assert stage.agent.threads == {}

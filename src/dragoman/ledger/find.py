@@ -78,6 +78,22 @@ def idle(tx: Tx, sessions: Sequence[SessionId], idle_s: float) -> list[Session]:
     return [found for one in sessions for found in _readable(tx, "idle", one, tx.now - idle_s)]
 
 
+def unused(
+    tx: Tx, host: HostId, idle_s: float, *, after: tuple[float, int] = (0.0, 0), limit: int = 100
+) -> list[tuple[tuple[float, int], Session | None]]:
+    """The sessions of a host without a turn that nothing was heard of for so long, longest ago first; None = unreadable.
+
+    after  the place of the last one that was looked at; each comes with its own
+    """
+    found: list[tuple[tuple[float, int], Session | None]] = []
+    for n, at, body in tx.execute(_SQL["unused_between"], (host, tx.now - idle_s, *after, limit)).fetchall():
+        session = None
+        with suppress(LedgerError):
+            session = decode_session(body)
+        found.append(((at, n), session))
+    return found
+
+
 def is_cleared(tx: Tx, session: SessionId) -> bool:
     """Whether the workspace of a session is to be removed already."""
     return tx.execute(_SQL["clearing"], (session,)).fetchone() is not None

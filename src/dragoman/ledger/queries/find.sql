@@ -61,3 +61,8 @@ SELECT id, body FROM sessions WHERE id = ? AND live = 0 AND updated_at <= ?;
 -- name: clearing
 -- Whether the workspace of a session is to be removed already.
 SELECT 1 FROM effects WHERE session = ? AND lane = 'desk' AND done_at IS NULL AND kind = 'ClearWorkspace' LIMIT 1;
+
+-- name: unused_between
+-- The sessions of a host that nothing was heard of since a moment, longest ago first, after one of them. Scans; asked seldom.
+SELECT n, updated_at, body FROM sessions
+WHERE host = ? AND live = 0 AND updated_at <= ? AND (updated_at, n) > (?, ?) ORDER BY updated_at, n LIMIT ?;

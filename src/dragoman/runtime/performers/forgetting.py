@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from dragoman import logs
 from dragoman.core.events.linear import StopRequested
-from dragoman.core.session import Session
 from dragoman.errors import GitError, LedgerError, OpenCodeError, Told
 from dragoman.ledger import forgetting
 from dragoman.ledger.effects import Claimed
@@ -23,6 +22,7 @@ from dragoman.ledger.tx import Tx
 from dragoman.runtime.agent_host import ForgetfulHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
+from dragoman.runtime.performers.threads import delete_threads
 from dragoman.runtime.projector import Projector
 from dragoman.runtime.workers import Postponed
 
@@ -92,7 +92,7 @@ class Forgetting:
         threads, workspaces, left = 0, 0, report.left
         if one.session is not None:
             try:
-                threads = await self._threads(one.session)
+                threads = await delete_threads(self._host, self._desk, one.session)
                 workspaces = int(await self._desk.forget(one.session))
             except (OpenCodeError, GitError, Told) as error:
                 if claimed.attempts < ATTEMPTS:
@@ -111,18 +111,6 @@ class Forgetting:
         if not await self._ledger.turn(forgetting.erase_session, one.id, claimed.n, report):
             raise Postponed("a turn has begun", after_s=AGAIN_S)
         return report
-
-    async def _threads(self, session: Session) -> int:
-        """Delete OpenCode's side of a session; how many threads that were."""
-        directory = session.workspace.directory if session.workspace else self._desk.standing(session)
-        if directory is None:
-            return 0
-        client = await self._host.client()
-        threads = set(await client.threads_of(directory, session.id)) | ({session.thread} if session.thread else set())
-        for thread in sorted(threads):
-            await self._host.drop_outputs(await client.output_files(thread, directory))
-            await client.delete_thread(thread, directory)
-        return len(threads)
 
     async def _projected(self) -> str:
         """Wait a moment until the projection equals the ledger as it is now; why it does not."""

@@ -49,7 +49,9 @@ class Housekeeping:
                 raise Recurs(again_s)
             return None
         if isinstance(job, Job) and job.name == TIDY:
-            await self._keeping.tidy(self._settings().rules.retention_days)
+            days = self._settings().rules.retention_days
+            await self._keeping.delete_conversations(days)
+            await self._keeping.tidy(days)
             raise Recurs(TIDY_EVERY_S)
         await self._clean_up()
         raise Recurs(self._settings().session_cleanup_interval_minutes * 60.0)

@@ -8,27 +8,29 @@ from collections.abc import Iterator, Sequence
 from dragoman import logs
 from dragoman.core.effects import ClearWorkspace, SaveWork
 from dragoman.core.session import Closed, Session, live_turn
-from dragoman.errors import GitError, NotFound, OpenCodeError, Refusal, Told
+from dragoman.errors import GitError, NotFound, OpenCodeDown, OpenCodeError, Refusal, Told
 from dragoman.ids import SessionId
-from dragoman.ledger import effects, find
+from dragoman.ledger import effects, find, hosts
 from dragoman.ledger.effects import Claimed
 from dragoman.ledger.tx import Tx
 from dragoman.repositories.naming import checkpoint_ref
 from dragoman.repositories.removal import saved_sessions, tidy
 from dragoman.repositories.trusted import TrustedRepository
-from dragoman.runtime.agent_host import AgentHost
+from dragoman.runtime.agent_host import ForgetfulHost
 from dragoman.runtime.desk import Desk
 from dragoman.runtime.engine import Engine
+from dragoman.runtime.performers.threads import delete_threads
 
 DAY_S = 86_400.0
 BATCH = 500  # sessions that are looked at in one transaction: everything else waits meanwhile
+THREADS = 500  # sessions whose conversations OpenCode is asked to delete at one time; each costs it a moment
 _log = logs.get("keeping")
 
 
 class Keeping:
     """Performs SaveWork and ClearWorkspace."""
 
-    def __init__(self, engine: Engine, desk: Desk, host: AgentHost) -> None:
+    def __init__(self, engine: Engine, desk: Desk, host: ForgetfulHost) -> None:
         self._engine = engine
         self._desk = desk
         self._host = host
@@ -52,6 +54,34 @@ class Keeping:
         for some in _in_batches(standing):
             asked += await self._engine.ledger.turn(_ask_to_clear, some, retention_days * DAY_S)
         return asked
+
+    async def delete_conversations(self, retention_days: float) -> int:
+        """Have OpenCode delete what was said in sessions that nobody has used for so long, as the ledger does.
+
+        Who writes there again begins a new thread. Returns how many sessions were looked at. 0 days: never.
+        """
+        if not retention_days:
+            return 0
+        engine, idle_s, key = self._engine, retention_days * DAY_S, f"conversations:{self._engine.host}"
+        at, _, n = (await engine.ledger.read(hosts.get_value, key) or "0 0").partition(" ")
+        looked = 0
+        for place, session in await engine.ledger.read(
+            find.unused, engine.host, idle_s, after=(float(at), int(n)), limit=THREADS
+        ):
+            # Somebody may have written meanwhile; then its place comes again, later.
+            still = [] if session is None else await engine.ledger.read(find.idle, [session.id], idle_s)
+            try:
+                for one in still:
+                    await delete_threads(self._host, self._desk, one)
+                    await self._dispose(one)
+            except (OpenCodeDown, Told) as error:
+                _log.info("conversations.kept", error=str(error))
+                break
+            except (OpenCodeError, Refusal) as error:  # one that cannot be deleted must not keep the others
+                _log.warning("conversation.kept", session=still[0].id, error=str(error))
+            await engine.ledger.turn(hosts.put_value, key, f"{place[0]!r} {place[1]}")
+            looked += 1
+        return looked
 
     async def tidy(self, retention_days: float) -> None:
         """Drop what was saved of sessions that nobody has used for twice as long, and have git pack our copies.
@@ -85,10 +115,19 @@ class Keeping:
         wanted = live_turn(session) is not None or not (at_rest or isinstance(session.phase, Closed))
         if wanted:
             return  # somebody wrote meanwhile
+        if at_rest:
+            await self._delete_threads(session)
         await self._dispose(session)
         removed = await self._desk.remove(session)
         if removed is not None:
             _log.info("workspace.removed", session=session.id, ref=removed.ref, commit=removed.commit)
+
+    async def _delete_threads(self, session: Session) -> None:
+        """While the workspace stands, those that the session has left are found, too."""
+        try:
+            await delete_threads(self._host, self._desk, session)
+        except (OpenCodeError, Told) as error:
+            _log.info("conversation.kept", session=session.id, error=str(error))
 
     async def _dispose(self, session: Session) -> None:
         """OpenCode lets the directory go, and ends what still runs in it."""

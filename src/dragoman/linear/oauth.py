@@ -142,7 +142,7 @@ def read_token(status: int, body: bytes, *, secret: str) -> TokenReply:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         refusal = TokenRefusal()
     said = f"{refusal.error} {refusal.error_description}".strip()
-    said = logs.masked(said.replace(secret, "***"))[:200]
+    said = logs.masked(said.replace(secret, logs.MASK))[:200]
     if "client_credentials" in refusal.error_description:
         raise TokenRefused(
             "Linear gives this app no token of its own: switch on client credentials for the app in Linear's settings, "

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from dragoman import logs
 from dragoman.core.choosing import PermissionRule
 from dragoman.errors import Refusal
 from dragoman.record import Record
-from dragoman.repositories.git import mask_urls
 from dragoman.repositories.naming import is_branch_name
 from dragoman.repositories.remote import read_url
 
@@ -69,7 +69,7 @@ class Repository(Record):
     checkpoint_push: bool = False
 
     def __repr__(self) -> str:
-        return f"Repository(name={self.name!r}, url={mask_urls(self.url)!r}, default={self.default})"
+        return f"Repository(name={self.name!r}, url={logs.masked(self.url)!r}, default={self.default})"
 
 
 def problems_of(repositories: Sequence[Repository]) -> list[str]:

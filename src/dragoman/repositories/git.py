@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from dragoman import logs
 from dragoman.errors import GitError
 
 IDENTITY_NAME = "Dragoman"
@@ -47,12 +48,6 @@ _FINAL = re.compile(
     r"|unknown option|usage: git",
     re.IGNORECASE,
 )
-_URL_CREDENTIALS = re.compile(r"(\w://)[^/\s'\"]*@")
-
-
-def mask_urls(text: str) -> str:
-    """Take user names and passwords out of the URLs in a text."""
-    return _URL_CREDENTIALS.sub(r"\1***@", text)
 
 
 async def git(
@@ -216,6 +211,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def _last_lines(complaint: bytes, secrets: Sequence[str]) -> str:
     text = complaint.decode("utf-8", "replace")
     for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    lines = [line.strip() for line in mask_urls(text).splitlines() if line.strip() and not line.startswith("hint:")]
+        text = text.replace(secret, logs.MASK)
+    lines = [line.strip() for line in logs.masked(text).splitlines() if line.strip() and not line.startswith("hint:")]
     return " · ".join(lines[-6:])[-1000:] or "it gave no reason"

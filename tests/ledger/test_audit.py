@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,11 +28,17 @@ def a_decision(session: str = "s-1", verdict: str = "allowed") -> Decision:
     )  # fmt: skip
 
 
+@cache
+def _empty() -> sqlite3.Connection:
+    return open_memory()  # once: to make all tables anew for each example takes most of the time
+
+
 @contextmanager
 def chain(*decisions: Decision) -> Iterator[tuple[SqliteTx, sqlite3.Connection]]:
     """A ledger in memory that holds these, its guards taken away as somebody would who may write the file."""
-    connection = open_memory()
+    connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
+        _empty().backup(connection)
         for number, decision in enumerate(decisions):
             audit.append(SqliteTx(connection.cursor(), 1_000.5 + number, set()), decision)
         for name in ("audit_is_not_changed", "audit_is_not_removed"):

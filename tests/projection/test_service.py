@@ -200,6 +200,7 @@ async def test_the_rebuild_beside_a_running_service_disturbs_neither(
     assert len((await in_redis(valkey))["s2"]) == number
 
 
+@pytest.mark.deep
 async def test_the_rebuild_says_what_is_missing(tmp_path: Path, valkey: Valkey) -> None:
     code, _, err = await dragoman(tmp_path, "db", "project", SESSION_STORAGE_URL=valkey.url)
     assert (code, "There is no ledger at" in err) == (1, True)

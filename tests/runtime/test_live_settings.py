@@ -50,6 +50,7 @@ async def test_a_file_that_is_replaced_by_another_is_taken_up(watching: LiveSett
     await until(lambda: watching.current.repositories[0].name == "c/d")
 
 
+@pytest.mark.deep
 async def test_a_wrong_file_is_told_and_the_last_good_settings_stay_until_it_is_mended(
     watching: LiveSettings, tmp_path: Path
 ) -> None:

@@ -120,7 +120,7 @@ async def test_a_permission_is_given_by_number_or_words(make_stage: MakeStage, w
         assert await stage.final(session) == ("response", "Pushed.")
 
 
-@pytest.mark.parametrize("words", ["3", deep("4"), "not on a Friday", deep("12")])
+@pytest.mark.parametrize("words", ["3", deep("4"), deep("not on a Friday"), deep("12")])
 async def test_nothing_else_gives_a_permission(make_stage: MakeStage, words: str) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", PUSH, Say(text="{result}"))

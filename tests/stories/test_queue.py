@@ -50,6 +50,7 @@ async def test_with_one_place_five_issues_are_worked_on_one_by_one_in_order(make
         assert [len(stage.thoughts(session)) for session in sessions] == [1, 2, 2, 2, 2]
 
 
+@pytest.mark.deep
 async def test_what_is_urgent_overtakes_what_waits_and_not_what_works(make_stage: MakeStage) -> None:
     async with make_stage(settings=ONE_PLACE) as stage:
         names = ("alpha", "beta", "gamma")
@@ -93,6 +94,7 @@ async def test_the_place_is_told_again_when_it_has_changed_and_time_has_passed(m
         assert await stage.final(alpha) == ("response", "alpha is done.")
 
 
+@pytest.mark.deep
 async def test_who_is_stopped_in_the_queue_leaves_it_and_the_next_moves_up(make_stage: MakeStage) -> None:
     async with make_stage(settings=ONE_PLACE) as stage:
         alpha, beta, gamma = await queued(stage, "alpha", "beta", "gamma")

@@ -91,6 +91,7 @@ async def test_a_stranger_and_a_program_are_not_obeyed(make_stage: MakeStage) ->
         assert "Obey" not in prompt
 
 
+@pytest.mark.deep
 async def test_a_red_check_comes_with_the_end_of_its_log_and_without_our_token(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)

@@ -197,6 +197,7 @@ async def test_a_base_branch_that_is_gone_is_named(make_stage: MakeStage) -> Non
         assert "**Pull request:**" in (await stage.final(session, 2))[1]
 
 
+@pytest.mark.deep
 async def test_a_closed_pull_request_is_followed_by_another_of_the_same_branch(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         session, _ = await finished(stage)
@@ -233,6 +234,7 @@ async def test_commits_of_others_on_our_branch_after_our_push_are_not_overwritte
         assert shop.tip(branch) == theirs
 
 
+@pytest.mark.deep
 async def test_an_app_pushes_and_opens_with_tokens_of_its_installation(make_stage: MakeStage, tmp_path: Path) -> None:
     app = {"GITHUB_TOKEN": "", "GITHUB_APP_ID": "42", "GITHUB_APP_PRIVATE_KEY_FILE": str(a_key(tmp_path))}
     async with make_stage(forge=True, settings=app) as stage:

@@ -174,6 +174,7 @@ async def test_a_dropped_plan_changes_nothing(make_stage: MakeStage) -> None:
         assert (await stage.final(session, 3))[0] == "elicitation"
 
 
+@pytest.mark.deep
 async def test_changed_triggers_hold_from_the_next_turn_on_and_wrong_ones_change_nothing(make_stage: MakeStage) -> None:
     async with make_stage(tables=TABLES) as stage:
         file = stage.folder / "dragoman.toml"

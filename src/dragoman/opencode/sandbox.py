@@ -12,7 +12,8 @@ are hidden. Between sessions this prevents accidents, not intent: they share one
 
 What the agent can still read, by OpenCode's own tools that run within the server (`read` follows links, so also
 `/proc/self/environ`): OpenCode's password, the variables that it is given, a proxy's with its password among them, and,
-in its settings, the model provider's key. With the password it could answer its own permissions. No secret of Linear, of the forge or of ours is ever inside.
+in its settings, the model provider's key. With the password it could answer its own permissions. No secret of Linear, of
+the forge or of ours is ever inside.
 
 Run the service as an unprivileged user. As root the sandbox is weaker: a process of user 0 may write kernel settings
 through any /proc that it manages to mount, and OpenCode's own children (formatters, language servers) may mount one.

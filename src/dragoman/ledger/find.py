@@ -94,7 +94,7 @@ def unused(
     return found
 
 
-def is_cleared(tx: Tx, session: SessionId) -> bool:
+def is_to_be_cleared(tx: Tx, session: SessionId) -> bool:
     """Whether the workspace of a session is to be removed already."""
     return tx.execute(_SQL["clearing"], (session,)).fetchone() is not None
 

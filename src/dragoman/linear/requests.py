@@ -109,11 +109,12 @@ class Requests:
     async def _exchange(self, body: bytes, authorization: str) -> tuple[int, Mapping[str, str], bytes]:
         try:
             return await self._exchange_once(body, authorization)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, BrokenPipeError) as error:
+        except aiohttp.ClientConnectorError as error:
+            raise _unreachable(error) from None
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, BrokenPipeError):
             # Most often a kept connection that the other side has closed or reset meanwhile. Every request of ours may
             # be repeated, so it is, at once; aiohttp does it for GET only.
-            if isinstance(error, aiohttp.ClientConnectorError):
-                raise _unreachable(error) from None
+            pass
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from None
         try:

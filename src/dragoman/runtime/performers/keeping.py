@@ -139,7 +139,7 @@ class Keeping:
 
 
 def _ask_to_clear(tx: Tx, standing: Sequence[SessionId], idle_s: float) -> int:
-    unused = [one for one in find.idle(tx, standing, idle_s) if not find.is_cleared(tx, one.id)]
+    unused = [one for one in find.idle(tx, standing, idle_s) if not find.is_to_be_cleared(tx, one.id)]
     return sum(effects.insert(tx, one, [ClearWorkspace(at_rest=True)]) for one in unused)
 
 

@@ -267,6 +267,7 @@ async def test_a_bug_that_stays_ends_the_run_although_the_ledger_fails_when_it_i
     assert told > 1
 
 
+@pytest.mark.deep
 async def test_a_short_absence_is_not_told(room: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower_module, "SAID_DOWN_AFTER_S", DEADLINE_S)
     room.agent.plays("", WAIT, Say(text="Done."))

@@ -324,6 +324,7 @@ async def test_a_job_that_recurs_is_done_and_waits_once(
 
 @pytest.mark.parametrize("trouble", [ZeroDivisionError("a bug"), deep(ForgeError("gone", "missing", retryable=False))])
 @pytest.mark.parametrize("job", [pools.CLEANUP, *map(deep, sorted(pools.RECURRING - {pools.CLEANUP}))])
+@pytest.mark.deep
 async def test_a_job_that_recurs_is_never_given_up(
     ledger: SqliteLedger, clock: HeldClock, start: StartWorkers, job: str, trouble: Exception
 ) -> None:

@@ -150,6 +150,7 @@ async def test_an_issue_of_another_team_is_refused(make_stage: MakeStage) -> Non
         await nobody_kept(stage, WORDS)
 
 
+@pytest.mark.deep
 async def test_whoever_goes_too_fast_hears_it_once_and_then_nothing(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ async def test_always_covers_the_next_call_too(make_stage: MakeStage) -> None:
         assert len([kind for kind, _ in stage.shown(session) if kind == "elicitation"]) == 1
 
 
+@pytest.mark.deep
 async def test_once_covers_one_call_only(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         session = await asked(stage, PUSH, PUSH, Say(text="Pushed twice."))
@@ -120,6 +121,7 @@ async def test_nothing_is_posted_while_a_question_is_open(make_stage: MakeStage)
         assert await stage.final(session) == ("response", "Good.")
 
 
+@pytest.mark.deep
 async def test_an_ask_of_a_sub_agent_is_put_before_people(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         session = await asked(

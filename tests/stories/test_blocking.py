@@ -50,6 +50,7 @@ async def test_people_may_have_blocked_work_begin(make_stage: MakeStage) -> None
 
 
 @pytest.mark.parametrize("wanted", [True, deep(False)])
+@pytest.mark.deep
 async def test_an_issue_with_a_pull_request_moves_to_review(make_stage: MakeStage, wanted: bool) -> None:
     async with make_stage(forge=True, tables=f"[issue]\nin_review = {str(wanted).lower()}") as stage:
         issue = stage.issue()

@@ -186,6 +186,7 @@ async def test_progress_is_one_comment_that_is_edited_now_and_then(make_stage: M
         assert 0 < progress.edits <= took_s / 3 + 3
 
 
+@pytest.mark.deep
 async def test_what_the_agent_does_is_seen_while_it_does_it(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("please", LONG, Say(text="Fixed."))

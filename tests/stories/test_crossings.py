@@ -121,6 +121,7 @@ async def test_stop_right_after_opencode_was_cut_is_one_final(make_stage: MakeSt
         assert await stage.final(session, 2) == ("response", "Went on.")
 
 
+@pytest.mark.deep
 async def test_a_thread_that_vanishes_in_the_middle_of_a_run_is_said_and_the_next_message_begins_a_new_one(
     make_stage: MakeStage,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from dragoman.core.events.operators import CompletionRequested
@@ -32,6 +33,7 @@ async def until_status(stage: Stage, session: str, status: str) -> None:
     await stage.until_known(has_it, f"status {status}")
 
 
+@pytest.mark.deep
 async def test_a_session_at_rest_times_out_silently_and_a_later_message_goes_on_in_its_thread(
     make_stage: MakeStage,
 ) -> None:

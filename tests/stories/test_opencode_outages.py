@@ -70,6 +70,7 @@ async def test_a_run_that_was_cut_before_any_tool_is_resumed_under_the_same_ids(
         assert list(stage.agent.player.runs.values()) == [2]
 
 
+@pytest.mark.deep
 async def test_a_run_that_was_cut_during_a_tool_goes_on_and_the_agent_is_told(make_stage: MakeStage) -> None:
     async with make_stage() as stage:
         stage.agent.plays("", WAIT, Say(text="Fixed."))

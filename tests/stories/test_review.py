@@ -119,6 +119,7 @@ async def test_a_red_check_comes_with_the_end_of_its_log_and_without_our_token(m
         assert pull.says() == pull.says("beside") == []
 
 
+@pytest.mark.deep
 async def test_words_in_the_conversation_are_heeded_and_answered_there(make_stage: MakeStage) -> None:
     async with hooked(make_stage) as stage:
         pull = await handed_in(stage)

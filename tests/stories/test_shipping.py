@@ -184,6 +184,7 @@ async def test_a_message_during_the_hand_over_begins_the_next_turn(make_stage: M
         assert await stage.final(session, 2) == ("response", "Nothing else.")
 
 
+@pytest.mark.deep
 async def test_stop_during_the_hand_over_ends_the_turn_and_nothing_more_is_done(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         held = stage.forge.hold("push", after=True)

@@ -132,6 +132,7 @@ async def test_a_forge_that_is_down_does_not_hold_up_the_answer_and_gets_the_wor
         ("You have exceeded a secondary rate limit.", {"retry-after": "3"}, 3.0),
     ],
 )
+@pytest.mark.deep
 async def test_a_rate_limit_is_waited_for_behind_the_answer(
     make_stage: MakeStage, said: str, headers: dict[str, str], wait_s: float
 ) -> None:
@@ -215,6 +216,7 @@ async def test_a_closed_pull_request_is_followed_by_another_of_the_same_branch(m
         assert shop.pulls[0]["head"]["ref"] == shop.pulls[1]["head"]["ref"]
 
 
+@pytest.mark.deep
 async def test_commits_of_others_on_our_branch_after_our_push_are_not_overwritten(make_stage: MakeStage) -> None:
     async with make_stage(forge=True) as stage:
         session, _ = await finished(stage)

@@ -32,6 +32,7 @@ def how_often(stage: Stage, session: str, words: str) -> int:
     return sum(words in prompt for prompt in stage.prompts(session))
 
 
+@pytest.mark.deep
 async def test_a_working_agent_is_told_once_what_people_change_and_write(make_stage: MakeStage) -> None:
     async with make_stage(session=SOON, linear=LINEAR) as stage:
         issue = stage.issue(description="Line one.\nIt drops the last line.")
